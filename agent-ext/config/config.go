@@ -1,0 +1,153 @@
+// Copyright (c) 2026 The kata-tes Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package config reads /etc/kata-tes/agent.toml, which is part of the measured
+// guest image: what a store is made of is decided here and nowhere else.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/kata-tes/kata-tes/agentproto"
+	"github.com/pelletier/go-toml/v2"
+)
+
+// DefaultPath is where the configuration is in the guest.
+const DefaultPath = "/etc/kata-tes/agent.toml"
+
+// Config is the guest's configuration.
+type Config struct {
+	// HeaderDirectory holds the LUKS2 headers. It must be memory (tmpfs or
+	// ramfs).
+	HeaderDirectory string `toml:"header_directory"`
+	// Tools are the programs of the guest image.
+	Tools Tools `toml:"tools"`
+	// Stores by name; the host asks for them by that name.
+	Stores map[string]Store `toml:"store"`
+}
+
+// Tools are absolute paths.
+type Tools struct {
+	Cryptsetup string `toml:"cryptsetup"`
+	MkfsExt4   string `toml:"mkfs_ext4"`
+}
+
+// Store says what a disk becomes.
+type Store struct {
+	// Profile is "confidentiality": aes-xts-plain64 with a 512-bit key, ext4.
+	Profile string `toml:"profile"`
+	// Mapping is the device-mapper name.
+	Mapping string `toml:"mapping"`
+	// MountPoints: the file system is mounted at the first one and bind-mounted
+	// at the others.
+	MountPoints []string `toml:"mount_points"`
+	// MinimumSize of the disk.
+	MinimumSize Size `toml:"minimum_size"`
+	// FindTimeout bounds the wait for the disk.
+	FindTimeout Duration `toml:"find_timeout"`
+	// PrepareTimeout bounds all of a preparation, whatever the host's deadline.
+	PrepareTimeout Duration `toml:"prepare_timeout"`
+}
+
+// ProfileConfidentiality hides contents from the host; it does not detect that
+// the host changes or replays blocks.
+const ProfileConfidentiality = "confidentiality"
+
+// Default is the proposal's store, as it is without a configuration file.
+func Default() Config {
+	return Config{
+		HeaderDirectory: "/run/kata-tes",
+		Tools:           Tools{Cryptsetup: "/usr/sbin/cryptsetup", MkfsExt4: "/usr/sbin/mkfs.ext4"},
+		Stores: map[string]Store{
+			agentproto.ImageStore: {
+				Profile:        ProfileConfidentiality,
+				Mapping:        "ephemeral_image_encrypted_disk",
+				MountPoints:    []string{"/run/image", "/run/kata-containers/image"},
+				MinimumSize:    64 << 20,
+				FindTimeout:    Duration(20 * time.Second),
+				PrepareTimeout: Duration(2 * time.Minute),
+			},
+		},
+	}
+}
+
+// LongestCall is how long a call may take that is given all the time that the
+// configuration allows.
+func (c Config) LongestCall() time.Duration {
+	longest := time.Duration(0)
+	for _, s := range c.Stores {
+		longest = max(longest, time.Duration(s.PrepareTimeout))
+	}
+	return longest
+}
+
+// Load reads the file; keys that it doesn't name have their defaults, and so
+// has all without a file at DefaultPath. An error names file and key.
+func Load(path string) (Config, error) {
+	text, err := os.ReadFile(path) //nolint:gosec // the operator's own choice
+	if errors.Is(err, os.ErrNotExist) && path == DefaultPath {
+		return Default(), nil
+	}
+	if err != nil {
+		return Config{}, fmt.Errorf("reading the guest's configuration: %w", err)
+	}
+	c, err := Parse(text)
+	if err != nil {
+		return Config{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+// Parse is Load without the file.
+func Parse(text []byte) (Config, error) {
+	c := Default()
+	defaults := c.Stores[agentproto.ImageStore]
+	c.Stores = nil
+	err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(&c)
+	var unknown *toml.StrictMissingError
+	var syntax *toml.DecodeError
+	switch {
+	case errors.As(err, &unknown):
+		return Config{}, fmt.Errorf("unknown key, remove it or correct its name:\n%s", unknown.String())
+	case errors.As(err, &syntax):
+		return Config{}, fmt.Errorf("not valid:\n%s", syntax.String())
+	case err != nil:
+		return Config{}, err
+	}
+	if c.Stores == nil {
+		c.Stores = map[string]Store{agentproto.ImageStore: {}}
+	}
+	for name, s := range c.Stores {
+		if name != agentproto.ImageStore && (s.Mapping == "" || len(s.MountPoints) == 0) {
+			return Config{}, fmt.Errorf("store.%s: mapping and mount_points must be set; only %s has defaults", name, agentproto.ImageStore)
+		}
+		c.Stores[name] = s.withDefaults(defaults)
+	}
+	return c, c.check()
+}
+
+func (s Store) withDefaults(d Store) Store {
+	if s.Profile == "" {
+		s.Profile = d.Profile
+	}
+	if s.Mapping == "" {
+		s.Mapping = d.Mapping
+	}
+	if len(s.MountPoints) == 0 {
+		s.MountPoints = d.MountPoints
+	}
+	if s.MinimumSize == 0 {
+		s.MinimumSize = d.MinimumSize
+	}
+	if s.FindTimeout == 0 {
+		s.FindTimeout = d.FindTimeout
+	}
+	if s.PrepareTimeout == 0 {
+		s.PrepareTimeout = d.PrepareTimeout
+	}
+	return s
+}

@@ -1,0 +1,55 @@
+// Copyright (c) 2026 The kata-tes Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package guest is what the agent extension asks of the guest image and of its
+// own process before it serves.
+package guest
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+
+	"github.com/kata-tes/kata-tes/agent-ext/config"
+	"golang.org/x/sys/unix"
+)
+
+// Check says what the guest image lacks, at start and not at the first pod.
+func Check(c config.Config) error {
+	var errs []error
+	for key, path := range map[string]string{"cryptsetup": c.Tools.Cryptsetup, "mkfs_ext4": c.Tools.MkfsExt4} {
+		if err := unix.Access(path, unix.X_OK); err != nil {
+			errs = append(errs, fmt.Errorf("tools.%s: %s cannot be run (%w); add it to the guest image or correct agent.toml", key, path, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Harden keeps this process's memory out of core dumps and away from other
+// processes (prctl(2), PR_SET_DUMPABLE), also those that it starts (RLIMIT_CORE).
+func Harden() error {
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("forbidding core dumps: %w", err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+		return fmt.Errorf("forbidding core dumps: %w", err)
+	}
+	return nil
+}
+
+// NotifyReady tells systemd that connections are accepted (sd_notify(3)).
+// Without systemd it does nothing.
+func NotifyReady() (err error) {
+	path := os.Getenv("NOTIFY_SOCKET")
+	if path == "" {
+		return nil
+	}
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		return fmt.Errorf("telling systemd: %w", err)
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	_, err = conn.Write([]byte("READY=1"))
+	return err
+}

@@ -1,0 +1,46 @@
+// Copyright (c) 2026 The kata-tes Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package guest
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/kata-tes/kata-tes/agent-ext/config"
+	"github.com/stretchr/testify/require"
+)
+
+func TestCheck(t *testing.T) {
+	c := config.Default()
+	c.Tools = config.Tools{Cryptsetup: "/bin/sh", MkfsExt4: "/bin/sh"}
+	require.NoError(t, Check(c))
+
+	plain := filepath.Join(t.TempDir(), "mkfs.ext4")
+	require.NoError(t, os.WriteFile(plain, nil, 0o600))
+	c.Tools = config.Tools{Cryptsetup: "/nonexistent/cryptsetup", MkfsExt4: plain}
+	err := Check(c)
+	for _, words := range []string{"tools.cryptsetup", "/nonexistent/cryptsetup", "tools.mkfs_ext4", plain, "guest image"} {
+		require.ErrorContains(t, err, words)
+	}
+}
+
+func TestNotifyReady(t *testing.T) {
+	t.Setenv("NOTIFY_SOCKET", "")
+	require.NoError(t, NotifyReady())
+
+	path := filepath.Join(t.TempDir(), "notify")
+	t.Setenv("NOTIFY_SOCKET", path)
+	require.ErrorContains(t, NotifyReady(), "telling systemd")
+
+	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, l.Close()) }()
+	require.NoError(t, NotifyReady())
+	message := make([]byte, 100)
+	n, err := l.Read(message)
+	require.NoError(t, err)
+	require.Equal(t, "READY=1", string(message[:n]))
+}

@@ -1,0 +1,59 @@
+// Copyright (c) 2026 The kata-tes Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package server
+
+import (
+	"context"
+	"errors"
+
+	"github.com/kata-tes/kata-tes/agent-ext/disk"
+	"github.com/kata-tes/kata-tes/agent-ext/filesystem"
+	"github.com/kata-tes/kata-tes/agent-ext/luks"
+	"github.com/kata-tes/kata-tes/agent-ext/store"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// kinds are what errors mean to the host, the more telling first: a disk that
+// did not appear has passed a deadline as well.
+var kinds = []struct {
+	err  error
+	code codes.Code
+}{
+	{store.ErrDirty, codes.FailedPrecondition},
+	{store.ErrOtherMarker, codes.AlreadyExists},
+	{store.ErrReleased, codes.Canceled},
+	{store.ErrStopping, codes.Canceled},
+	{luks.ErrTable, codes.DataLoss},
+	{disk.ErrNotFound, codes.NotFound},
+	{disk.ErrUnfit, codes.FailedPrecondition},
+	{store.ErrGuest, codes.FailedPrecondition},
+	{filesystem.ErrMountPoint, codes.FailedPrecondition},
+	{filesystem.ErrInUse, codes.FailedPrecondition},
+	{luks.ErrInUse, codes.FailedPrecondition},
+	{luks.ErrTaken, codes.FailedPrecondition},
+	{context.DeadlineExceeded, codes.DeadlineExceeded},
+	{context.Canceled, codes.Canceled},
+}
+
+func toStatus(err error) error {
+	for _, kind := range kinds {
+		if errors.Is(err, kind.err) {
+			return status.Error(kind.code, err.Error())
+		}
+	}
+	return status.Error(codes.Internal, err.Error())
+}
+
+// toReleaseStatus: for Release, another marker is a wrong request, and what
+// could not be undone is the guest's failure.
+func toReleaseStatus(err error) error {
+	switch {
+	case errors.Is(err, store.ErrDirty):
+		return status.Error(codes.Internal, err.Error())
+	case errors.Is(err, store.ErrOtherMarker):
+		return status.Error(codes.FailedPrecondition, err.Error())
+	}
+	return toStatus(err)
+}

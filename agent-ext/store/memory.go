@@ -1,0 +1,43 @@
+// Copyright (c) 2026 The kata-tes Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrGuest says that the guest is not fit to keep a secret.
+var ErrGuest = errors.New("the guest is unfit for a trusted store")
+
+// checkMemory makes sure that what is meant to stay in memory does: the
+// directory of the headers is memory, and memory isn't written to a swap.
+func checkMemory(directory, swapsFile string) error {
+	if err := os.MkdirAll(directory, 0o700); err != nil {
+		return fmt.Errorf("%w: making %s: %w", ErrGuest, directory, err)
+	}
+	var st unix.Statfs_t
+	if err := unix.Statfs(directory, &st); err != nil {
+		return fmt.Errorf("%w: looking at %s: %w", ErrGuest, directory, err)
+	}
+	if st.Type != unix.TMPFS_MAGIC && st.Type != unix.RAMFS_MAGIC {
+		return fmt.Errorf("%w: header_directory %s is not in memory (tmpfs or ramfs); mount a tmpfs there or name another one in agent.toml", ErrGuest, directory)
+	}
+	swaps, err := os.ReadFile(swapsFile) //nolint:gosec // procfs
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // a kernel without swap
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrGuest, err)
+	}
+	// The first line is the heading.
+	if bytes.Count(bytes.TrimSpace(swaps), []byte("\n")) > 0 {
+		return fmt.Errorf("%w: swap is on, which would write keys and headers to a disk; build the guest image without swap", ErrGuest)
+	}
+	return nil
+}
