@@ -1,0 +1,186 @@
+// Copyright (c) 2026 The kata-tes Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package bootstrap
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kata-tes/kata-tes/shim/proxy"
+)
+
+// proc is where procfs is.
+const proc = "/proc"
+
+// killTimeout bounds the wait for a killed process to be gone. containerd
+// gives `delete` five seconds by default.
+const killTimeout = 2 * time.Second
+
+var errStillThere = errors.New("the process does not end")
+
+// listeners are the processes that have the listening socket of an address. A
+// process id from a file may be another process by now; a socket is what it
+// is.
+func listeners(address string) ([]int, error) {
+	name, _ := proxy.SocketName(address)
+	sockets, err := listeningSockets(name)
+	if err != nil || len(sockets) == 0 {
+		return nil, err
+	}
+	entries, err := os.ReadDir(proc)
+	if err != nil {
+		return nil, fmt.Errorf("listing processes: %w", err)
+	}
+	var pids []int
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err == nil && pid != os.Getpid() && holds(pid, sockets) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
+
+// listeningSockets are the inode numbers, as /proc/PID/fd has them, of the
+// listening sockets with a name (proc(5), /proc/net/unix).
+func listeningSockets(name string) (_ map[string]bool, err error) {
+	f, err := os.Open(filepath.Join(proc, "net/unix"))
+	if err != nil {
+		return nil, fmt.Errorf("listing sockets: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	const (
+		flags = 3
+		inode = 6
+		path  = 7
+		// acceptsConnections is __SO_ACCEPTCON of the kernel.
+		acceptsConnections = "00010000"
+	)
+	found := make(map[string]bool)
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		columns := strings.Fields(lines.Text())
+		if len(columns) > path && columns[path] == name && columns[flags] == acceptsConnections {
+			found["socket:["+columns[inode]+"]"] = true
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("listing sockets: %w", err)
+	}
+	return found, nil
+}
+
+// holds says whether a process has one of the sockets open. A process that
+// ends meanwhile has none.
+func holds(pid int, sockets map[string]bool) bool {
+	folder := filepath.Join(proc, strconv.Itoa(pid), "fd")
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return false
+	}
+	for _, entry := range entries {
+		target, err := os.Readlink(filepath.Join(folder, entry.Name()))
+		if err == nil && sockets[target] {
+			return true
+		}
+	}
+	return false
+}
+
+// killListeners ends the processes behind an address and waits until they are
+// gone. patience is how long each may take to end by itself first.
+func killListeners(ctx context.Context, address string, patience time.Duration) error {
+	if address == "" {
+		return nil
+	}
+	pids, err := listeners(address)
+	if err != nil {
+		return fmt.Errorf("looking for the process behind %s: %w", address, err)
+	}
+	errs := make([]error, 0, len(pids))
+	for _, pid := range pids {
+		errs = append(errs, end(ctx, pid, patience))
+	}
+	return errors.Join(errs...)
+}
+
+// end waits for a process to end by itself and kills it when it does not.
+func end(ctx context.Context, pid int, patience time.Duration) (err error) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("opening process %d: %w", pid, err)
+	}
+	defer func() { err = errors.Join(err, unix.Close(fd)) }()
+
+	if patience > 0 {
+		if ended, err := awaitEnd(ctx, fd, patience); ended || err != nil {
+			return err
+		}
+	}
+	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("killing process %d: %w", pid, err)
+	}
+	ended, err := awaitEnd(ctx, fd, killTimeout)
+	if err == nil && !ended {
+		err = fmt.Errorf("waiting %s for process %d after killing it: %w", killTimeout, pid, errStillThere)
+	}
+	return err
+}
+
+// awaitEnd waits for the process of a descriptor (pidfd_open(2)).
+func awaitEnd(ctx context.Context, fd int, limit time.Duration) (bool, error) {
+	until := time.Now().Add(limit)
+	if d, ok := ctx.Deadline(); ok && d.Before(until) {
+		until = d
+	}
+	for {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, max(0, int(time.Until(until).Milliseconds())))
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return false, fmt.Errorf("waiting for a process: %w", err)
+		}
+		return n > 0, nil
+	}
+}
+
+// killByPidFile ends the process that an inner shim's shim.pid names, if it is
+// the inner shim: for one that has closed its socket but still lives.
+func killByPidFile(ctx context.Context, bundle, shim string) error {
+	content, err := os.ReadFile(filepath.Join(bundle, "shim.pid")) //nolint:gosec // containerd's bundle
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading the inner shim's process id: %w", err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
+	if err != nil || pid <= 1 || pid == os.Getpid() {
+		return fmt.Errorf("reading the inner shim's process id: %.20q is none", content)
+	}
+	running, err := os.Stat(filepath.Join(proc, strconv.Itoa(pid), "exe"))
+	if err != nil {
+		return nil //nolint:nilerr // it has ended
+	}
+	installed, err := os.Stat(shim)
+	if err != nil || !os.SameFile(running, installed) {
+		return nil //nolint:nilerr // another program has that number now
+	}
+	return end(ctx, pid, 0)
+}

@@ -1,0 +1,72 @@
+// Copyright (c) 2026 The kata-tes Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/kata-tes/kata-tes/agentproto"
+	"github.com/kata-tes/kata-tes/shim/hostdev"
+)
+
+// attempt is one preparation.
+type attempt struct {
+	device hostdev.Number
+	log    *logrus.Entry
+	began  time.Time
+	// done is closed when err is final.
+	done chan struct{}
+	err  error
+
+	// What the steps find out, for the steps after them.
+	vm     VM
+	guest  Guest
+	marker agentproto.Marker
+
+	mu   sync.Mutex
+	step string
+}
+
+// enter notes which step runs.
+func (a *attempt) enter(step string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.step = step
+}
+
+// progress tells a person how far it is.
+func (a *attempt) progress() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return fmt.Sprintf("step %q, after %s", a.step, time.Since(a.began).Round(100*time.Millisecond))
+}
+
+// run does one step of the attempt within a limit, and logs it. key is the
+// limit's name in the configuration.
+func (a *attempt) run(life context.Context, step, key string, limit time.Duration, do func(ctx context.Context) error) error {
+	a.enter(step)
+	ctx, cancel := context.WithTimeout(life, limit)
+	defer cancel()
+	began := time.Now()
+	err := do(ctx)
+	log := a.log.WithFields(logrus.Fields{"step": step, "took": time.Since(began).Round(time.Microsecond)})
+	if err == nil {
+		log.Info("a step of the trusted store is done")
+		return nil
+	}
+	log.WithError(err).Warn("a step of the trusted store failed")
+	switch {
+	case life.Err() != nil:
+		return fmt.Errorf("%w: %w", context.Cause(life), err)
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return &TimeoutError{Step: step, Key: key, Limit: limit, Err: err}
+	}
+	return err
+}

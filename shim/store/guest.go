@@ -1,0 +1,99 @@
+// Copyright (c) 2026 The kata-tes Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	agentv1 "github.com/kata-tes/kata-tes/agentproto/v1"
+
+	"github.com/kata-tes/kata-tes/agentproto"
+)
+
+// maxGuestMessage bounds what a guest can put into our errors and logs, in
+// characters.
+const maxGuestMessage = 4000
+
+// GuestError is a refusal by the guest's agent extension.
+type GuestError struct {
+	// Doing is what the guest was asked for.
+	Doing string
+	Code  codes.Code
+	// Message is the guest's.
+	Message string
+}
+
+func (e *GuestError) Error() string {
+	message := fmt.Sprintf("%s in the guest: %.*s", e.Doing, maxGuestMessage, e.Message)
+	if remedy := remedies[e.Code]; remedy != "" {
+		message += "; " + remedy
+	}
+	return message
+}
+
+// Is makes the guest's deadline, which is ours, a context.DeadlineExceeded: it
+// is chance which side notices first.
+func (e *GuestError) Is(target error) bool {
+	return target == context.DeadlineExceeded && e.Code == codes.DeadlineExceeded
+}
+
+// remedies say what a person can do, by the codes that trusted_store.proto
+// lists for Prepare.
+var remedies = map[codes.Code]string{
+	codes.InvalidArgument:    "use a guest image whose /etc/kata-tes/agent.toml fits this node's kata-tes",
+	codes.NotFound:           "check that the guest's kernel has virtio-scsi (or virtio-blk) and hotplug",
+	codes.AlreadyExists:      "delete the pod and create it again",
+	codes.FailedPrecondition: "if a retry does not help, delete the pod and create it again on another volume",
+	codes.DataLoss:           "somebody interfered with the encrypted disk: do not trust this node before you know who",
+	codes.Internal:           "see the guest's console or journal for kata-tes-agent",
+	codes.DeadlineExceeded:   "if guest and node are only slow, raise the limit under timeouts in /etc/kata-tes/config.toml",
+}
+
+// checkVersion refuses a guest that speaks another protocol.
+func checkVersion(v *agentv1.VersionResponse) error {
+	if v.GetProtocol() != agentproto.ProtocolVersion {
+		return fmt.Errorf("%w: kata-tes-agent %.40q speaks protocol %d and this node speaks %d; use a guest image and a kata-tes of the same release",
+			ErrProtocol, v.GetAgent(), v.GetProtocol(), agentproto.ProtocolVersion)
+	}
+	return nil
+}
+
+// explainSilence says why the first call to the guest failed.
+func explainSilence(err error) error {
+	answer, answered := status.FromError(err)
+	switch {
+	case errors.Is(err, ErrNoAgent):
+		return fmt.Errorf("%w; use a guest image with kata-tes-agent (docs/install.md)", err)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), !answered:
+		return fmt.Errorf("%w on vsock port %d; check that the guest has virtio-vsock and that kata-tes-agent runs in it: %w", ErrNoAnswer, agentproto.Port, err)
+	case answer.Code() == codes.Unimplemented:
+		return fmt.Errorf("%w: what answers on port %d does not know the trusted store; use a guest image with the kata-tes-agent of this release", ErrProtocol, agentproto.Port)
+	}
+	return explainAnswer("asking for the version", err)
+}
+
+// explainAnswer tells the guest's refusal from an answer that did not come.
+func explainAnswer(doing string, err error) error {
+	answer, answered := status.FromError(err)
+	if !answered {
+		return fmt.Errorf("%s in the guest: %w: %w", doing, ErrNoAnswer, err)
+	}
+	return &GuestError{Doing: doing, Code: answer.Code(), Message: answer.Message()}
+}
+
+// release takes the store back in the guest. A guest that knows no such store,
+// or no stores at all, has nothing to release.
+func release(ctx context.Context, guest Guest, marker agentproto.Marker) error {
+	_, err := guest.Release(ctx, &agentv1.ReleaseRequest{Store: agentproto.ImageStore, Marker: string(marker)})
+	switch status.Code(err) {
+	case codes.OK, codes.InvalidArgument, codes.Unimplemented:
+		return nil
+	}
+	return explainAnswer("releasing the store", err)
+}

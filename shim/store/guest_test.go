@@ -1,0 +1,63 @@
+// Copyright (c) 2026 The kata-tes Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/kata-tes/kata-tes/agentproto"
+	agentv1 "github.com/kata-tes/kata-tes/agentproto/v1"
+)
+
+func TestCheckVersion(t *testing.T) {
+	require.NoError(t, checkVersion(&agentv1.VersionResponse{Protocol: agentproto.ProtocolVersion}))
+	for _, protocol := range []uint32{0, agentproto.ProtocolVersion + 1} {
+		err := checkVersion(&agentv1.VersionResponse{Protocol: protocol, Agent: "0.9"})
+		require.ErrorIs(t, err, ErrProtocol)
+		require.ErrorContains(t, err, `"0.9"`)
+	}
+}
+
+// Each way of not answering has its own sentence.
+func TestExplainSilence(t *testing.T) {
+	for _, test := range []struct {
+		err, want error
+		words     string
+	}{
+		{fmt.Errorf("%w: connection refused", ErrNoAgent), ErrNoAgent, "use a guest image with kata-tes-agent"},
+		{context.DeadlineExceeded, ErrNoAnswer, "virtio-vsock"},
+		{errors.New("no such device"), ErrNoAnswer, "no such device"},
+		{status.Error(codes.Unimplemented, "service katates"), ErrProtocol, "does not know the trusted store"},
+	} {
+		err := explainSilence(test.err)
+		require.ErrorIs(t, err, test.want)
+		require.ErrorContains(t, err, test.words)
+	}
+	var guest *GuestError
+	require.ErrorAs(t, explainSilence(status.Error(codes.Internal, "panic")), &guest)
+	require.Equal(t, "panic", guest.Message)
+}
+
+func TestExplainAnswer(t *testing.T) {
+	err := explainAnswer("preparing the store", status.Error(codes.FailedPrecondition, "the disk has partitions"))
+	require.EqualError(t, err, "preparing the store in the guest: the disk has partitions; if a retry does not help, delete the pod and create it again on another volume")
+	err = explainAnswer("preparing the store", errors.New("ttrpc: closed"))
+	require.ErrorIs(t, err, ErrNoAnswer)
+	require.ErrorContains(t, err, "ttrpc: closed")
+}
+
+// A guest decides what it says, but not how much of it we keep.
+func TestGuestMessageIsBounded(t *testing.T) {
+	err := explainAnswer("preparing the store", status.Error(codes.Internal, strings.Repeat("é", 1<<20)))
+	require.Less(t, len(err.Error()), 2*maxGuestMessage+1000)
+	require.ErrorContains(t, err, "ééé")
+}

@@ -1,0 +1,147 @@
+// Copyright (c) 2026 The kata-tes Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	agentv1 "github.com/kata-tes/kata-tes/agentproto/v1"
+
+	"github.com/kata-tes/kata-tes/agentproto"
+)
+
+// prepare is one attempt: steps 2 to 6 of design.md. Whatever of it was done is
+// undone when one of them fails.
+func (s *Store) prepare(a *attempt) error {
+	if err := s.clearUp(a); err != nil {
+		return err
+	}
+	err := s.attach(a)
+	if err == nil {
+		err = s.encrypt(a)
+	}
+	if err != nil {
+		return s.rollBack(a, err)
+	}
+	// From here on the store is the sandbox's, and ends with it.
+	s.undo = nil
+	return nil
+}
+
+// attach gives the host's device to the virtual machine.
+//
+// Our own claim on the device ends here: from now on QEMU's duplicate holds it,
+// and the kubelet must be able to unmap the volume when QEMU has ended.
+func (s *Store) attach(a *attempt) (err error) {
+	dev, err := s.open(a)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closeErr := dev.Close(); closeErr != nil {
+			err = errors.Join(err, fmt.Errorf("closing %s: %w", dev.Name(), closeErr))
+		}
+	}()
+	if err := s.find(a); err != nil {
+		return err
+	}
+	if err := s.greet(a); err != nil {
+		return err
+	}
+	return s.hotplug(a, dev)
+}
+
+// open claims the host's device.
+func (s *Store) open(a *attempt) (dev *os.File, err error) {
+	err = a.run(s.life, "open", "find", s.Timeouts.Find, func(ctx context.Context) error {
+		dev, err = s.openWithin(ctx, a)
+		return err
+	})
+	return dev, err
+}
+
+// openWithin leaves a device whose driver hangs (a lost iSCSI path) to itself:
+// no context ends an open. What it opens in the end is closed.
+func (s *Store) openWithin(ctx context.Context, a *attempt) (*os.File, error) {
+	type result struct {
+		dev *os.File
+		err error
+	}
+	opened := make(chan result, 1)
+	go func() {
+		dev, err := s.Opener.Open(a.device, s.MinimumSize)
+		opened <- result{dev, err}
+	}()
+	select {
+	case r := <-opened:
+		return r.dev, r.err
+	case <-ctx.Done():
+		go func() {
+			r := <-opened
+			if r.err == nil {
+				r.err = r.dev.Close()
+			}
+			a.log.WithError(r.err).Warn("a hanging block device has been opened too late and is closed again")
+		}()
+		return nil, fmt.Errorf("opening block device %s: its driver does not answer; check the disk's connection to the node: %w", a.device, ctx.Err())
+	}
+}
+
+// find finds the virtual machine and the guest.
+func (s *Store) find(a *attempt) error {
+	return a.run(s.life, "find", "find", s.Timeouts.Find, func(ctx context.Context) (err error) {
+		a.vm, a.guest, err = s.Finder.Find(ctx, s.SandboxID)
+		return err
+	})
+}
+
+// greet makes sure, before anything has a side effect, that the guest can do
+// what it will be asked for.
+func (s *Store) greet(a *attempt) error {
+	return a.run(s.life, "version", "find", s.Timeouts.Find, func(ctx context.Context) error {
+		version, err := a.guest.Version(ctx, &agentv1.VersionRequest{})
+		if err != nil {
+			return explainSilence(err)
+		}
+		return checkVersion(version)
+	})
+}
+
+// hotplug attaches the disk under a marker that no other attempt has.
+func (s *Store) hotplug(a *attempt, dev *os.File) error {
+	a.marker = agentproto.NewMarker()
+	a.log = a.log.WithField("marker", a.marker)
+	vm, marker := a.vm, a.marker
+	// Before the attach, because Detach doesn't mind a disk that isn't there,
+	// and a failed attach may have left something.
+	s.undo.push("taking the disk out of the virtual machine", func(ctx context.Context) error {
+		return vm.Detach(ctx, marker)
+	})
+	return a.run(s.life, "attach", "attach", s.Timeouts.Attach, func(ctx context.Context) error {
+		return vm.Attach(ctx, dev, marker)
+	})
+}
+
+// encrypt has the guest make the store of the disk.
+func (s *Store) encrypt(a *attempt) error {
+	guest, marker := a.guest, a.marker
+	// Before the call, because an answer may get lost, and Release doesn't mind
+	// a store that isn't prepared.
+	s.undo.push("releasing the store in the guest", func(ctx context.Context) error {
+		return release(ctx, guest, marker)
+	})
+	return a.run(s.life, "prepare", "prepare", s.Timeouts.Prepare, func(ctx context.Context) error {
+		answer, err := guest.Prepare(ctx, &agentv1.PrepareRequest{Store: agentproto.ImageStore, Marker: string(marker)})
+		if err != nil {
+			return explainAnswer("preparing the store", err)
+		}
+		for _, step := range answer.GetSteps() {
+			a.log.WithField("step", "guest: "+step.GetName()).WithField("took", step.GetTook().AsDuration()).Info("a step of the trusted store is done")
+		}
+		return nil
+	})
+}
