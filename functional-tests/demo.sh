@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Copyright (c) 2026 The kata-tes Authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# The demo, in a test node of its own (`make demo`).
+set -euo pipefail
+cd "$(dirname "$(readlink -f "$0")")/.."
+CGO_ENABLED=0 go test -c -tags node -o build/demo.test ./functional-tests/demo
+exec build/bin/node-exec build/demo.test -test.run TestDemo -test.timeout 10m

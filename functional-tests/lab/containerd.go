@@ -1,0 +1,190 @@
+// Copyright (c) 2026 The kata-tes Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// readyLimit bounds containerd's start on an emulated cpu.
+const readyLimit = time.Minute
+
+// Containerd is one that runs.
+type Containerd struct {
+	Version
+
+	runtime runtime.RuntimeServiceClient
+	conn    *grpc.ClientConn
+	cmd     *exec.Cmd
+	log     *os.File
+	ended   chan struct{}
+}
+
+// StartContainerd starts one with all handlers, with the images that tests use,
+// and stops it when the test ends. One at a time: they share a socket.
+func StartContainerd(t testing.TB, v Version) *Containerd {
+	t.Helper()
+	NeedNode(t)
+	started := time.Now()
+	c, err := newContainerd(v)
+	if err != nil {
+		t.Fatalf("starting %s: %v", v.Name, err)
+	}
+	t.Cleanup(func() {
+		if err := c.close(); err != nil {
+			t.Errorf("stopping %s: %v", v.Name, err)
+		}
+	})
+	if err := c.importImages(); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s is ready after %.1f s", v.Name, time.Since(started).Seconds())
+	return c
+}
+
+func newContainerd(v Version) (*Containerd, error) {
+	if err := v.writeShimConfig(); err != nil {
+		return nil, err
+	}
+	if err := v.writeConfig(v.configPath()); err != nil {
+		return nil, err
+	}
+	log, err := os.OpenFile(filepath.Join(Logs, v.Name+".log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	c := &Containerd{Version: v, log: log}
+	if c.conn, err = grpc.NewClient("unix://"+v.Socket(), grpc.WithTransportCredentials(insecure.NewCredentials())); err != nil {
+		return nil, err
+	}
+	c.runtime = runtime.NewRuntimeServiceClient(c.conn)
+	return c, c.start()
+}
+
+func (v Version) configPath() string { return filepath.Join("/etc/containerd", v.Name+".toml") }
+
+// LogPath is the file with what containerd and its shims say.
+func (c *Containerd) LogPath() string { return c.log.Name() }
+
+func (c *Containerd) start() error {
+	cmd := exec.Command(c.program("containerd"), "--config", c.configPath())
+	cmd.Env = c.environment()
+	cmd.Stdout, cmd.Stderr = c.log, c.log
+	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	ended := make(chan struct{})
+	go func() {
+		// Its exit status is in its log; that it ended is what counts.
+		_ = cmd.Wait()
+		close(ended)
+	}()
+	c.cmd, c.ended = cmd, ended
+	return c.awaitReady()
+}
+
+// awaitReady asks until the runtime and its network are ready.
+func (c *Containerd) awaitReady() error {
+	ctx, cancel := context.WithTimeout(context.Background(), readyLimit)
+	defer cancel()
+	for {
+		status, err := c.runtime.Status(ctx, &runtime.StatusRequest{}, grpc.WaitForReady(true))
+		if err == nil && allTrue(status.GetStatus().GetConditions()) {
+			return nil
+		}
+		select {
+		case <-c.ended:
+			return fmt.Errorf("%s ended at once; %s has the reason", c.Name, c.LogPath())
+		case <-ctx.Done():
+			return fmt.Errorf("%s is not ready after %v: %v, %w", c.Name, readyLimit, status.GetStatus().GetConditions(), err)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+func allTrue(conditions []*runtime.RuntimeCondition) bool {
+	for _, condition := range conditions {
+		// containerd 2.x adds a condition about deprecated settings.
+		if !condition.Status && !strings.HasPrefix(condition.Type, "Containerd") {
+			return false
+		}
+	}
+	return len(conditions) > 0
+}
+
+func (c *Containerd) importImages() error {
+	archives, err := filepath.Glob(payload + "/images/*.tar")
+	if err != nil || len(archives) == 0 {
+		return fmt.Errorf("no images in %s/images (%w)", payload, err)
+	}
+	for _, archive := range archives {
+		if _, err := c.Ctr("images", "import", archive); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Ctr runs this version's ctr in the kubelet's namespace.
+func (c *Containerd) Ctr(args ...string) (string, error) {
+	return run(c.program("ctr"), append([]string{"--address", c.Socket(), "--namespace", "k8s.io"}, args...)...)
+}
+
+// Stop ends containerd as systemd does; pods run on.
+func (c *Containerd) Stop() error { return c.signal(unix.SIGTERM) }
+
+// Kill ends containerd by SIGKILL.
+func (c *Containerd) Kill() error { return c.signal(unix.SIGKILL) }
+
+// Restart ends it, kindly or not, and starts it again.
+func (c *Containerd) Restart(kill bool) error {
+	end := c.Stop
+	if kill {
+		end = c.Kill
+	}
+	if err := end(); err != nil {
+		return err
+	}
+	return c.start()
+}
+
+func (c *Containerd) signal(s unix.Signal) error {
+	select {
+	case <-c.ended:
+		return nil
+	default:
+	}
+	if err := c.cmd.Process.Signal(s); err != nil {
+		return fmt.Errorf("sending %v to %s: %w", s, c.Name, err)
+	}
+	select {
+	case <-c.ended:
+		return nil
+	case <-time.After(readyLimit):
+		return fmt.Errorf("%s did not end within %v of %v", c.Name, readyLimit, s)
+	}
+}
+
+func (c *Containerd) close() error {
+	err := c.Stop()
+	if err != nil {
+		err = fmt.Errorf("%w; killing it: %w", err, c.Kill())
+	}
+	_ = c.conn.Close()
+	_ = c.log.Close()
+	return err
+}

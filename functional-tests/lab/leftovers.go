@@ -1,0 +1,113 @@
+// Copyright (c) 2026 The kata-tes Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/moby/sys/mountinfo"
+)
+
+// KataSocket is an exception: Kata's Go shim ends without removing its socket.
+const KataSocket = "path /run/containerd/s/*"
+
+// settleLimit is how long what ends may take to be gone.
+const settleLimit = 20 * time.Second
+
+// NothingLeft compares what there is on the node now with what there is when
+// the test ends: processes, sockets, mounts, folders, loop devices, network
+// namespaces. Call it before what the test makes, so that it looks last. What
+// matches one of the exceptions (a pattern of path.Match on "path /run/…",
+// "mount /…", "process <pid>: …") may stay.
+func NothingLeft(t testing.TB, exceptions ...string) {
+	t.Helper()
+	NeedNode(t)
+	before, err := inventory()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		deadline := time.Now().Add(settleLimit)
+		for {
+			now, err := inventory()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			left := slices.DeleteFunc(now, func(item string) bool {
+				return slices.Contains(before, item) || slices.ContainsFunc(exceptions, func(pattern string) bool {
+					matched, err := path.Match(pattern, item)
+					return err == nil && matched
+				})
+			})
+			if len(left) == 0 {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Errorf("left behind:\n%s", strings.Join(left, "\n"))
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	})
+}
+
+// places are where a pod leaves traces: Kata's, containerd's, ours.
+var places = []string{
+	"/run/kata-tes/*", "/run/vc/vm/*", "/run/vc/sbs/*", "/run/vc/firecracker/*", "/run/kata/*",
+	"/run/kata-containers/shared/sandboxes/*", "/run/containerd/s/*", "/run/netns/*", "/var/run/netns/*",
+	"/run/containerd*/io.containerd.runtime.v2.task/*/*", "/run/runc/*", "/sys/fs/cgroup/kubepods/*/*",
+}
+
+// inventory is a list of lines, one for each thing.
+func inventory() ([]string, error) {
+	var items []string
+	processes, err := Processes(shimsAndMachines)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range processes {
+		items = append(items, fmt.Sprintf("process %d: %s", p.PID, strings.Join(p.Args, " ")))
+	}
+	for _, pattern := range places {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range found {
+			if info, err := os.Lstat(name); err == nil && (info.IsDir() || !strings.HasPrefix(name, "/sys/")) {
+				items = append(items, "path "+name)
+			}
+		}
+	}
+	mounts, err := mountinfo.GetMounts(nil)
+	if err != nil {
+		return nil, fmt.Errorf("reading the mounts: %w", err)
+	}
+	for _, m := range mounts {
+		items = append(items, "mount "+m.Mountpoint)
+	}
+	loops, err := run("losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE")
+	if err != nil {
+		return nil, err
+	}
+	for _, line := range strings.Split(strings.TrimSpace(loops), "\n") {
+		items = append(items, "loop device "+line)
+	}
+	mappings, err := run("dmsetup", "ls")
+	if err != nil {
+		return nil, err
+	}
+	for _, line := range strings.Split(strings.TrimSpace(mappings), "\n") {
+		items = append(items, "device-mapper "+line)
+	}
+	return items, nil
+}

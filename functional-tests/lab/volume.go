@@ -1,0 +1,120 @@
+// Copyright (c) 2026 The kata-tes Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// VolumeGroup is LVM's on a loop device on a sparse file.
+type VolumeGroup struct {
+	Name string
+}
+
+// Volume is a logical volume: what a local PersistentVolume is made of.
+type Volume struct {
+	// Path is /dev/<group>/<name>, a symbolic link.
+	Path         string
+	Major, Minor uint32
+	// Size in bytes.
+	Size int64
+}
+
+// NewVolumeGroup makes one that holds as many bytes of volumes.
+func NewVolumeGroup(t testing.TB, name string, size int64) *VolumeGroup {
+	t.Helper()
+	NeedNode(t)
+	// Not in the test's temporary folder: that is memory.
+	path := filepath.Join("/var/lib", "tes-"+name+".img")
+	// 16 MiB for LVM's own.
+	if err := sparse(path, size+16<<20); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cleaned(t, os.Remove(path)) })
+	loop := must(t, "losetup", "--find", "--show", path)
+	t.Cleanup(func() { must(t, "losetup", "--detach", loop) })
+	must(t, "vgcreate", "--quiet", name, loop)
+	t.Cleanup(func() { must(t, "vgremove", "--quiet", "--force", "--yes", name) })
+	return &VolumeGroup{Name: name}
+}
+
+// Create makes a volume, zeroed at its start as LVM does.
+func (g *VolumeGroup) Create(t testing.TB, name string, size int64) Volume {
+	t.Helper()
+	must(t, "lvcreate", "--quiet", "--yes", "--name", name, "--size", strconv.FormatInt(size, 10)+"b", g.Name)
+	v := Volume{Path: filepath.Join("/dev", g.Name, name), Size: size}
+	t.Cleanup(func() { must(t, "lvremove", "--quiet", "--yes", v.Path) })
+	var stat unix.Stat_t
+	if err := unix.Stat(v.Path, &stat); err != nil {
+		t.Fatalf("volume %s: %v", v.Path, err)
+	}
+	v.Major, v.Minor = unix.Major(stat.Rdev), unix.Minor(stat.Rdev)
+	return v
+}
+
+// Hold attaches a loop device to the volume, as the kubelet does as long as the
+// volume is mapped to a pod.
+func (v Volume) Hold(t testing.TB) {
+	t.Helper()
+	loop := must(t, "losetup", "--find", "--show", v.Path)
+	t.Cleanup(func() { must(t, "losetup", "--detach", loop) })
+}
+
+// OpenCount is how often the volume is open.
+func (v Volume) OpenCount() (int, error) {
+	output, err := run("dmsetup", "info", "--columns", "--noheadings", "--options", "open",
+		"--major", fmt.Sprint(v.Major), "--minor", fmt.Sprint(v.Minor))
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(output))
+}
+
+// ExclusivelyFree says whether an exclusive open succeeds: nobody has claimed
+// the volume.
+func (v Volume) ExclusivelyFree() (bool, error) {
+	f, err := os.OpenFile(v.Path, os.O_RDWR|unix.O_EXCL, 0)
+	if errors.Is(err, unix.EBUSY) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, f.Close()
+}
+
+func sparse(path string, size int64) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Truncate(size), f.Close())
+}
+
+// must runs a program that has to succeed and gives what it printed.
+func must(t testing.TB, name string, args ...string) string {
+	t.Helper()
+	output, err := run(name, args...)
+	if err != nil {
+		t.Errorf("%v", err)
+		// In a cleanup, the ones after it shall still run.
+		t.FailNow()
+	}
+	return strings.TrimSpace(output)
+}
+
+func cleaned(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Errorf("cleaning up: %v", err)
+	}
+}
