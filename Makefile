@@ -1,0 +1,148 @@
+# Copyright (c) 2026 The kata-tes Authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+BUILD := $(CURDIR)/build
+BIN := $(BUILD)/bin
+TOOLS := $(BUILD)/tools
+
+# Kata's module lives in a repository whose tags Go refuses, and one of its
+# requirements has a checksum of its own in the public database; both are
+# pinned in go.sum.
+export GONOSUMDB := github.com/cri-o/*,github.com/kata-containers/*
+export GOFLAGS := -buildvcs=false
+
+# Pinned tools. A tool is built once for each version.
+GOLANGCI_LINT_VERSION := v2.15.0
+BUF_VERSION := v1.75.0
+GOVULNCHECK_VERSION := v1.9.0
+PROTOC_GEN_GO_VERSION := $(shell go list -m -f '{{.Version}}' google.golang.org/protobuf)
+PROTOC_GEN_TTRPC_VERSION := $(shell go list -m -f '{{.Version}}' github.com/containerd/ttrpc)
+
+GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
+BUF := $(TOOLS)/buf-$(BUF_VERSION)/buf
+GOVULNCHECK := $(TOOLS)/govulncheck-$(GOVULNCHECK_VERSION)/govulncheck
+PROTOC_GEN_GO := $(TOOLS)/protoc-gen-go-$(PROTOC_GEN_GO_VERSION)/protoc-gen-go
+PROTOC_GEN_TTRPC := $(TOOLS)/protoc-gen-go-ttrpc-$(PROTOC_GEN_TTRPC_VERSION)/protoc-gen-go-ttrpc
+
+VERSION ?= $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X github.com/kata-tes/kata-tes/cmd/internal/version.Version=$(VERSION)
+BINARIES := $(filter-out internal,$(notdir $(wildcard cmd/*)))
+
+# Packages whose tests run inside the test node (build tag `node`). Benchmarks
+# do only when asked (make bench).
+NODE_PACKAGES = $(addprefix ./,$(sort $(dir $(shell grep -l '^//go:build node$$' functional-tests/*/*_test.go))))
+UNIT_FLAGS ?=
+FUNCTIONAL_FLAGS ?=
+FUZZTIME ?= 30s
+
+##@ The main things
+.PHONY: demo
+demo: node ## Boot the test node, run the proposal's pod, show the proposal's listings
+	functional-tests/demo.sh
+
+.PHONY: test
+test: unit functional ## All tests
+
+##@ Building
+.PHONY: build
+build: ## Build the static binaries into build/bin
+	@for b in $(BINARIES); do \
+	  echo "go build $$b"; \
+	  CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/$$b ./cmd/$$b; \
+	done
+
+.PHONY: node
+node: packages ## Build the test node: Debian root, Kata's shim, containerd 2, guest image (cached)
+	functional-tests/build.sh all
+
+.PHONY: packages
+packages: ## Install the Debian packages that tests and node need (says which)
+	@functional-tests/packages.sh
+
+.PHONY: generate
+generate: $(BUF) $(PROTOC_GEN_GO) $(PROTOC_GEN_TTRPC) ## Generate Go code from agentproto/v1/*.proto
+	cd agentproto && PATH="$(dir $(PROTOC_GEN_GO)):$(dir $(PROTOC_GEN_TTRPC)):$$PATH" $(BUF) generate
+
+##@ Checking
+.PHONY: lint
+lint: packages lint-go lint-proto lint-mod lint-shell ## All linters and the check that generated code is current
+
+.PHONY: lint-go
+lint-go: $(GOLANGCI_LINT)
+	$(GOLANGCI_LINT) run ./...
+
+.PHONY: lint-proto
+lint-proto: $(BUF) $(PROTOC_GEN_GO) $(PROTOC_GEN_TTRPC)
+	cd agentproto && $(BUF) lint
+	@rm -rf $(BUILD)/generated && mkdir -p $(BUILD)/generated
+	@cd agentproto && PATH="$(dir $(PROTOC_GEN_GO)):$(dir $(PROTOC_GEN_TTRPC)):$$PATH" $(BUF) generate -o $(BUILD)/generated
+	@for f in $(BUILD)/generated/v1/*.go; do \
+	  diff -q "$$f" "agentproto/v1/$$(basename "$$f")" || { echo "agentproto: generated code is not current: run 'make generate' and commit"; exit 1; }; \
+	done
+	@echo "agentproto: generated code is current"
+
+.PHONY: lint-mod
+lint-mod:
+	go mod verify >/dev/null
+	go mod tidy -diff
+
+.PHONY: lint-shell
+lint-shell:
+	shellcheck .ci/run $$(git ls-files '*.sh')
+
+.PHONY: vulncheck
+vulncheck: $(GOVULNCHECK) ## Known vulnerabilities in what we import (needs the Go vulnerability database)
+	$(GOVULNCHECK) ./...
+
+.PHONY: unit
+unit: packages ## Unit tests with the race detector; as root, those on loop devices and QEMU too
+	go test -race $(UNIT_FLAGS) $$(go list ./... )
+
+.PHONY: functional
+functional: node ## Tests on real containerd, Kata, QEMU and KVM inside test nodes (two at a time)
+	@# The extra disk is for a test of the guest agent extension on virtio-blk.
+	NODE_DISKS="serial=tes-00000000000000aa,size=1G,bus=virtio" TES_VIRTIO_MARKER=tes-00000000000000aa \
+	CGO_ENABLED=0 go test -tags node -count=1 -p 2 -timeout 40m -v -exec "$(BIN)/node-exec" $(FUNCTIONAL_FLAGS) $(NODE_PACKAGES)
+
+.PHONY: fuzz
+fuzz: ## Every fuzz target for FUZZTIME (default 30s) each
+	@set -o pipefail; failed=""; \
+	for p in $$(go list ./...); do \
+	  for f in $$(go test -list '^Fuzz' "$$p" | grep '^Fuzz' || [ $$? -eq 1 ]); do \
+	    echo "== $$p $$f"; \
+	    go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) "$$p" || failed="$$failed $$f"; \
+	  done; \
+	done; \
+	[ -z "$$failed" ] || { echo "fuzz targets that failed:$$failed"; exit 1; }
+
+.PHONY: bench
+bench: node ## Forwarding, memory, steps of Create, Prepare beside CDH's commands
+	functional-tests/bench.sh
+
+##@ Housekeeping
+.PHONY: clean
+clean: ## Remove build/ (everything that was built, images included)
+	rm -rf $(BUILD)
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+# go_tool(target, package@version)
+define go_tool
+$(1):
+	@echo "building $(2)"
+	@GOBIN=$$(dir $(1)) go install $(2)
+endef
+$(eval $(call go_tool,$(GOLANGCI_LINT),github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)))
+$(eval $(call go_tool,$(BUF),github.com/bufbuild/buf/cmd/buf@$(BUF_VERSION)))
+$(eval $(call go_tool,$(GOVULNCHECK),golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)))
+$(eval $(call go_tool,$(PROTOC_GEN_GO),google.golang.org/protobuf/cmd/protoc-gen-go@$(PROTOC_GEN_GO_VERSION)))
+$(eval $(call go_tool,$(PROTOC_GEN_TTRPC),github.com/containerd/ttrpc/cmd/protoc-gen-go-ttrpc@$(PROTOC_GEN_TTRPC_VERSION)))
