@@ -116,7 +116,7 @@ func (n *Node) start(ctx context.Context, args []string) error {
 		if err := n.console.follow(process.output); err != nil {
 			n.config.logf("%v", err)
 		}
-		process.wait()
+		process.Wait()
 	}()
 	limit := time.NewTimer(bootLimit)
 	defer limit.Stop()
@@ -125,7 +125,7 @@ func (n *Node) start(ctx context.Context, args []string) error {
 		return nil
 	case err := <-n.console.lost:
 		return err
-	case <-process.ended:
+	case <-process.Ended():
 		return n.qemuEnded()
 	case <-limit.C:
 		return fmt.Errorf("%w: not up after %v; its console ends with:\n%s", ErrInfrastructure, bootLimit, n.console.tail(20))
@@ -143,7 +143,7 @@ func (n *Node) qemuEnded() error {
 	if strings.Contains(string(messages), "host forwarding rule") {
 		return errPortTaken
 	}
-	return fmt.Errorf("%w: QEMU ended: %w: %s; its console ends with:\n%s", ErrInfrastructure, errOrOK(n.process.err), strings.TrimSpace(string(messages)), n.console.tail(20))
+	return fmt.Errorf("%w: QEMU ended: %w: %s; its console ends with:\n%s", ErrInfrastructure, errOrOK(n.process.Err()), strings.TrimSpace(string(messages)), n.console.tail(20))
 }
 
 func errOrOK(err error) error {
@@ -188,7 +188,8 @@ func (n *Node) Close() error {
 		_ = n.client.Close()
 	}
 	if n.process != nil {
-		n.process.stop()
+		// Its disks are throw-away.
+		n.process.Kill()
 	}
 	if err := os.RemoveAll(n.folder); err != nil {
 		return fmt.Errorf("removing the node's files: %w", err)

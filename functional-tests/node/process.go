@@ -9,20 +9,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"sync"
 
-	"golang.org/x/sys/unix"
+	"github.com/kata-tes/kata-tes/functional-tests/daemon"
 )
 
-// process is a QEMU that dies with us, however we end.
+// process is the node's QEMU.
 type process struct {
-	cmd    *exec.Cmd
+	*daemon.Process
+	// output is the node's serial console.
 	output io.ReadCloser
-	kill   sync.Once
-	// ended is closed when it has been waited for; err is then set.
-	ended chan struct{}
-	err   error
 }
 
 // startQEMU starts QEMU; its standard output is the node's serial console.
@@ -36,39 +31,13 @@ func startQEMU(args []string, folder string) (*process, error) {
 	cmd.Stderr = stderr
 	// The disk's snapshot is a file there, unlinked at once.
 	cmd.Env = append(os.Environ(), "TMPDIR="+folder)
-	// A session of its own: Ctrl-C is for us, and we end QEMU.
-	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true, Pdeathsig: unix.SIGKILL}
 	output, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, fmt.Errorf("starting QEMU: %w", err)
 	}
-	p := &process{cmd: cmd, output: output, ended: make(chan struct{})}
-	started := make(chan error)
-	go func() {
-		// The kernel sends the parent-death signal when the *thread* that
-		// started the child ends; this one lives as long as the child.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			<-p.ended
-		}
-	}()
-	if err := <-started; err != nil {
-		return nil, fmt.Errorf("starting %s: %w", qemuPath, err)
+	p, err := daemon.Start(cmd)
+	if err != nil {
+		return nil, err
 	}
-	return p, nil
-}
-
-// wait may be called once, after the output has been read to its end.
-func (p *process) wait() {
-	p.err = p.cmd.Wait()
-	close(p.ended)
-}
-
-// stop kills QEMU; its disks are throw-away.
-func (p *process) stop() {
-	p.kill.Do(func() { _ = p.cmd.Process.Kill() })
-	<-p.ended
+	return &process{p, output}, nil
 }

@@ -67,7 +67,7 @@ func (n *Node) watch(ctx context.Context) {
 		case err := <-n.console.lost:
 			n.lose(err)
 			return
-		case <-n.process.ended:
+		case <-n.process.Ended():
 			n.lose(n.qemuEnded())
 			return
 		case <-ticker.C:
@@ -95,7 +95,7 @@ func (n *Node) ask(ctx context.Context) error {
 		return nil
 	case err := <-n.console.lost:
 		return err
-	case <-n.process.ended:
+	case <-n.process.Ended():
 		return n.qemuEnded()
 	case <-ctx.Done():
 		return nil

@@ -23,6 +23,8 @@ type job struct {
 	line string
 	// terminal: a person types.
 	terminal bool
+	// cluster: the node gets a Kubernetes control plane beside it.
+	cluster bool
 }
 
 const usage = `usage: node-exec TEST-BINARY [FLAGS]    (by go test -exec)
@@ -38,6 +40,12 @@ func parse(args []string) (*job, error) {
 	if j.config.Build, err = buildFolder(); err != nil {
 		return nil, err
 	}
+	needs, err := readNeeds(needsFile)
+	if err != nil {
+		return nil, err
+	}
+	j.cluster = needs.ControlPlane || os.Getenv("NODE_CONTROL_PLANE") == "1"
+	j.config.MemoryMiB = needs.Memory
 	if text := os.Getenv("NODE_MEMORY"); text != "" {
 		if j.config.MemoryMiB, err = strconv.Atoi(text); err != nil {
 			return nil, fmt.Errorf("NODE_MEMORY=%s is no number of MiB", text)

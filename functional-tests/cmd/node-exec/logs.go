@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,9 +19,9 @@ const collectLimit = 30 * time.Second
 
 // keepLogs saves the node's console, and what the tests in it left of guest
 // consoles and daemons, below build/logs. What it can't save it says.
-func (j *job) keepLogs(n *node.Node) {
+func (j *job) keepLogs(n *node.Node, c *cluster) {
 	folder := filepath.Join(j.config.Build, "logs", fmt.Sprintf("%s-%s-%d", j.name, time.Now().Format("20060102-150405"), os.Getpid()))
-	if err := j.saveLogs(n, folder); err != nil {
+	if err := errors.Join(j.saveLogs(n, folder), c.saveLogs(folder)); err != nil {
 		fmt.Fprintln(os.Stderr, "node-exec: keeping logs:", err)
 	}
 	fmt.Fprintln(os.Stderr, "node-exec: consoles and logs are in", folder)

@@ -16,8 +16,13 @@
 // so and starts again on a fresh one, twice at most. Never because of what ran
 // in it: a failed test is a failed test.
 //
+// What a package needs of its node it says in testdata/node.toml: memory (MiB),
+// and control_plane = true for a Kubernetes control plane on this machine, which
+// is ready when the test begins (/opt/tes/kubernetes in the node).
+//
 // Variables: NODE_DISKS adds disks ("serial=tes-1,size=64G,bus=scsi;…"),
-// NODE_MEMORY is the node's memory in MiB, NODE_BUILD the build folder where it
+// NODE_MEMORY is the node's memory in MiB,
+// NODE_CONTROL_PLANE=1 is as control_plane, NODE_BUILD the build folder where it
 // is not the one that node-exec lies in. Consoles of node and guests are kept
 // in build/logs when something failed, and with NODE_KEEP_LOGS=1 always.
 package main

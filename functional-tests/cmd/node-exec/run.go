@@ -36,13 +36,18 @@ func (j *job) runOnce(ctx context.Context) (status int, err error) {
 			err = context.Cause(ctx)
 		}
 	}()
-	n, err := node.Boot(ctx, j.config)
+	c, err := j.newCluster()
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, c.close()) }()
+	n, err := c.boot(ctx, j.config)
 	if err != nil {
 		return 0, err
 	}
 	defer func() {
 		if status != 0 || err != nil || os.Getenv("NODE_KEEP_LOGS") == "1" {
-			j.keepLogs(n)
+			j.keepLogs(n, c)
 		}
 		err = errors.Join(err, n.Close())
 	}()
