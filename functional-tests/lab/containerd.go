@@ -34,10 +34,12 @@ type Containerd struct {
 }
 
 // StartContainerd starts one with all handlers, with the images that tests use,
-// and stops it when the test ends. One at a time: they share a socket.
+// and the registry that guests pull them from, and stops both when the test
+// ends. One at a time: they share a socket.
 func StartContainerd(t testing.TB, v Version) *Containerd {
 	t.Helper()
 	NeedNode(t)
+	StartRegistry(t)
 	started := time.Now()
 	c, err := newContainerd(v)
 	if err != nil {

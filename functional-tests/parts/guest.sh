@@ -12,7 +12,7 @@
 rootfs=$parts/rootfs/root
 programs=(
   /sbin/cryptsetup /sbin/dmsetup /sbin/mke2fs /sbin/mkfs.xfs /sbin/blkid /sbin/blockdev
-  /bin/lsblk /bin/mount /bin/umount /bin/findmnt /bin/df /bin/dd /bin/kmod /sbin/integritysetup
+  /usr/sbin/runc /bin/lsblk /bin/mount /bin/umount /bin/findmnt /bin/df /bin/dd /bin/kmod /sbin/integritysetup
 )
 modules=(
   virtio_pci virtio_console virtio_rng virtio_net vmw_vsock_virtio_transport virtio_scsi sd_mod virtio_blk

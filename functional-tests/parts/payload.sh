@@ -14,6 +14,7 @@
 . "$(dirname "$0")/lib.sh"
 
 bin=$build/bin
+busybox=$parts/rootfs/root/bin/busybox
 host_binaries=(containerd-shim-kata-tes-v2 kata-tes-qemu kata-tes)
 version=$(git -C "$repo" describe --always --dirty 2>/dev/null || echo unknown)
 
@@ -50,13 +51,14 @@ compile_all() {
 
 assemble() {
   local out=$1 name
-  mkdir -p "$out"/{bin,guest,images,kata-containers}
+  mkdir -p "$out"/{bin,guest,kata-containers}
   for name in "${host_binaries[@]}"; do
     [[ ! -f $bin/$name ]] || ln "$bin/$name" "$out/bin/"
   done
   guest_image "$out"
   kata_configuration "$out/kata-containers"
-  container_images "$out/images"
+  cp -al "$parts/images/archives" "$out/images"
+  cp -al "$parts/images/registry" "$out/registry"
   mkdir "$out/containerd"
   cp "$repo"/configs/containerd/*.toml "$out/containerd/"
 }
@@ -66,7 +68,9 @@ guest_image() {
   local out=$1 tree=$1/tree
   mkdir -p "$tree"/{usr/bin,etc/kata-tes}
   install -m755 "$build/guest/init" "$tree/init"
-  install -m755 "$build/guest/pause" "$tree/pause"
+  cp -r "$tests/guest/root/." "$tree/"
+  mkdir "$tree/pause_bundle/rootfs"
+  install -m755 "$build/guest/pause" "$tree/pause_bundle/rootfs/pause"
   install -m755 "${KATA_AGENT:-$build/guest/standin}" "$tree/usr/bin/kata-agent"
   [[ ! -f $bin/kata-tes-agent ]] || install -m755 "$bin/kata-tes-agent" "$tree/usr/bin/"
   [[ ! -f $repo/configs/guest/agent.toml ]] || install -m644 "$repo/configs/guest/agent.toml" "$tree/etc/kata-tes/"
@@ -94,14 +98,24 @@ configuration() {
   (($# == 0)) || cp "$@" "$folder/config.d/"
 }
 
+# container_images: archives for containerd, a layout for the registry. A part
+# of its own: changes of ours do not touch it.
 container_images() {
   local out=$1 applet links=()
-  for applet in sh sleep cat echo true false ls ps id env head tail stty tty dd od sync test expr seq grep kill; do
+  for applet in sh sleep cat echo true false ls ps id env head tail stty tty dd od sync test expr seq grep kill sha256sum hostname; do
     links+=("/bin/$applet:busybox")
   done
-  "$build/guest/mkimage" -o "$out/pause.tar" -name docker.io/library/pause:latest -cmd /pause "/pause=$build/guest/pause"
-  "$build/guest/mkimage" -o "$out/busybox.tar" -name docker.io/library/busybox:latest -cmd sh \
-    "/bin/busybox=$parts/rootfs/root/bin/busybox" "${links[@]}"
+  # What an image has that its host must not find on the volume.
+  printf 'marker of the busybox image: %s\n' "$(sha256sum <"$build/guest/mkimage" | cut -c1-32)" >"$out/marker"
+  mkdir "$out/archives"
+  image pause -archive "$out/archives/pause.tar" -cmd /pause "/pause=$build/guest/pause"
+  image busybox -archive "$out/archives/busybox.tar" -cmd sh "/bin/busybox=$busybox" "${links[@]}" "/etc/marker=$out/marker"
+}
+
+image() {
+  local name=$1
+  shift
+  "$build/guest/mkimage" -layout "$out/registry" -name "docker.io/library/$name:latest" "$@"
 }
 
 for variable in KATA_AGENT GUEST_KERNEL KATA_CONFIG; do
@@ -113,7 +127,9 @@ inputs=("$(key_of guest)" "$(key_of kernel)" "$tests/kata-config" "$repo/configs
 for name in "${host_binaries[@]}" kata-tes-agent; do
   inputs+=("$name=$(checksum "$bin/$name")")
 done
-for name in init standin pause mkimage; do
+for name in init standin pause; do
   inputs+=("$build/guest/$name")
 done
+part images container_images "$build/guest/mkimage" "$build/guest/pause" "$busybox"
+inputs+=("$(key_of images)" "$tests/guest/root")
 part payload assemble "${inputs[@]}" "${KATA_AGENT:-standin}" "${GUEST_KERNEL:-debian}" "${KATA_CONFIG:-ours}"

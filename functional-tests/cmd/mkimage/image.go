@@ -4,68 +4,66 @@
 package main
 
 import (
-	"archive/tar"
-	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"os"
+	"io/fs"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// imageConfig is the part of an OCI image configuration that is needed here.
-type imageConfig struct {
-	Architecture string `json:"architecture"`
-	OS           string `json:"os"`
-	Config       struct {
-		Cmd []string
-		Env []string
-	} `json:"config"`
-	RootFS struct {
-		Type    string   `json:"type"`
-		DiffIDs []string `json:"diff_ids"`
-	} `json:"rootfs"`
+// nameAnnotation is the OCI's for an image's name in a layout.
+const nameAnnotation = "org.opencontainers.image.ref.name"
+
+// newImage makes an image of one layer.
+func newImage(layerFile string, command []string) (v1.Image, error) {
+	layer, err := tarball.LayerFromFile(layerFile, tarball.WithCompressedCaching)
+	if err != nil {
+		return nil, fmt.Errorf("making the layer: %w", err)
+	}
+	image, err := mutate.AppendLayers(empty.Image, layer)
+	if err != nil {
+		return nil, fmt.Errorf("making the image: %w", err)
+	}
+	file, err := image.ConfigFile()
+	if err != nil {
+		return nil, fmt.Errorf("making the image: %w", err)
+	}
+	file = file.DeepCopy()
+	file.Architecture, file.OS = "amd64", "linux"
+	file.Config.Cmd = command
+	file.Config.Env = []string{"PATH=/bin"}
+	if image, err = mutate.ConfigFile(image, file); err != nil {
+		return nil, fmt.Errorf("making the image: %w", err)
+	}
+	return image, nil
 }
 
-// manifestEntry is one image in the manifest.json of `docker save`.
-type manifestEntry struct {
-	Config   string
-	RepoTags []string
-	Layers   []string
-}
-
-func writeImage(path, name string, command []string, layer []byte) error {
-	digest := sha256.Sum256(layer)
-	var config imageConfig
-	config.Architecture, config.OS = "amd64", "linux"
-	config.Config.Cmd = command
-	config.Config.Env = []string{"PATH=/bin"}
-	config.RootFS.Type = "layers"
-	config.RootFS.DiffIDs = []string{"sha256:" + hex.EncodeToString(digest[:])}
-	configJSON, err := json.Marshal(config)
+func writeArchive(path, fullName string, image v1.Image) error {
+	tag, err := name.NewTag(fullName)
 	if err != nil {
-		return fmt.Errorf("encoding the configuration: %w", err)
+		return fmt.Errorf("name of the image: %w", err)
 	}
-	manifest, err := json.Marshal([]manifestEntry{{Config: "config.json", RepoTags: []string{name}, Layers: []string{"layer.tar"}}})
-	if err != nil {
-		return fmt.Errorf("encoding the manifest: %w", err)
-	}
-
-	var out bytes.Buffer
-	w := tar.NewWriter(&out)
-	for _, file := range []struct {
-		name    string
-		content []byte
-	}{{"layer.tar", layer}, {"config.json", configJSON}, {"manifest.json", manifest}} {
-		if err := writeFile(w, file.name, 0o644, file.content); err != nil {
-			return err
-		}
-	}
-	if err := w.Close(); err != nil {
-		return fmt.Errorf("ending the image: %w", err)
-	}
-	if err := os.WriteFile(path, out.Bytes(), 0o644); err != nil {
+	if err := tarball.WriteToFile(path, tag, image); err != nil {
 		return fmt.Errorf("writing the image: %w", err)
+	}
+	return nil
+}
+
+func addToLayout(folder, fullName string, image v1.Image) error {
+	path, err := layout.FromPath(folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		path, err = layout.Write(folder, empty.Index)
+	}
+	if err == nil {
+		err = path.AppendImage(image, layout.WithAnnotations(map[string]string{nameAnnotation: fullName}))
+	}
+	if err != nil {
+		return fmt.Errorf("adding the image to %s: %w", folder, err)
 	}
 	return nil
 }

@@ -5,55 +5,104 @@ package main
 
 import (
 	"archive/tar"
-	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"os"
+	"strconv"
 	"strings"
 )
 
 // newLayer makes the image's only layer: what the arguments name, and the
-// folders that any program expects.
-func newLayer(args []string) ([]byte, error) {
-	var out bytes.Buffer
-	w := tar.NewWriter(&out)
+// folders that any program expects. It is a file, which the caller removes.
+func newLayer(args []string) (_ string, err error) {
+	out, err := os.CreateTemp("", "mkimage-")
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		if err = errors.Join(err, out.Close()); err != nil {
+			err = errors.Join(err, os.Remove(out.Name()))
+		}
+	}()
+	w := tar.NewWriter(out)
 	for _, folder := range []string{"bin/", "etc/", "proc/", "sys/", "dev/", "tmp/", "root/"} {
 		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: folder, Mode: 0o755}); err != nil {
-			return nil, err
+			return "", err
 		}
 	}
 	for _, arg := range args {
 		if err := add(w, arg); err != nil {
-			return nil, err
+			return "", fmt.Errorf("adding %s: %w", arg, err)
 		}
 	}
 	if err := w.Close(); err != nil {
-		return nil, fmt.Errorf("ending the layer: %w", err)
+		return "", fmt.Errorf("ending the layer: %w", err)
 	}
-	return out.Bytes(), nil
+	return out.Name(), nil
 }
 
 func add(w *tar.Writer, arg string) error {
 	if path, file, ok := strings.Cut(arg, "="); ok {
-		content, err := os.ReadFile(file)
+		content, size, err := open(file)
 		if err != nil {
-			return fmt.Errorf("reading a program: %w", err)
+			return err
 		}
-		return writeFile(w, strings.TrimPrefix(path, "/"), 0o755, content)
+		defer func() { _ = content.Close() }()
+		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: strings.TrimPrefix(path, "/"), Mode: 0o755, Size: size}); err != nil {
+			return err
+		}
+		_, err = io.CopyN(w, content, size)
+		return err
 	}
 	link, target, ok := strings.Cut(arg, ":")
 	if !ok {
-		return fmt.Errorf("%q is neither path=file nor link:target", arg)
+		return errors.New("neither path=file nor link:target")
 	}
 	return w.WriteHeader(&tar.Header{Typeflag: tar.TypeSymlink, Name: strings.TrimPrefix(link, "/"), Linkname: target, Mode: 0o777})
 }
 
-func writeFile(w *tar.Writer, name string, mode int64, content []byte) error {
-	header := &tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: mode, Size: int64(len(content))}
-	if err := w.WriteHeader(header); err != nil {
-		return fmt.Errorf("adding %s: %w", name, err)
+// open gives a file's content, or a pattern.
+func open(file string) (io.ReadCloser, int64, error) {
+	if text, ok := strings.CutPrefix(file, "pattern:"); ok {
+		mebibytes, err := strconv.ParseInt(strings.TrimSuffix(text, "M"), 10, 32)
+		if err != nil {
+			return nil, 0, fmt.Errorf("size of the pattern: %w", err)
+		}
+		return io.NopCloser(newPattern()), mebibytes << 20, nil
 	}
-	if _, err := w.Write(content); err != nil {
-		return fmt.Errorf("adding %s: %w", name, err)
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, 0, err
 	}
-	return nil
+	info, err := f.Stat()
+	if err != nil {
+		return nil, 0, errors.Join(err, f.Close())
+	}
+	return f, info.Size(), nil
+}
+
+// pattern repeats one block of noise for ever. The block fits gzip's window, so
+// it compresses to a thousandth, and has no zeros that a file system might
+// leave out.
+type pattern struct {
+	block  []byte
+	offset int
+}
+
+func newPattern() *pattern {
+	const size = 16 << 10
+	block := make([]byte, 0, size)
+	// A linear congruential generator (Knuth's MMIX), the same every time.
+	for state := uint64(1); len(block) < size; {
+		state = state*6364136223846793005 + 1442695040888963407
+		block = append(block, byte(state>>33)|1)
+	}
+	return &pattern{block: block}
+}
+
+func (p *pattern) Read(out []byte) (int, error) {
+	n := copy(out, p.block[p.offset:])
+	p.offset = (p.offset + n) % len(p.block)
+	return n, nil
 }

@@ -8,7 +8,7 @@ var (
 	consoleModules = []string{"virtio_pci", "virtio_console"}
 
 	// bootModules are needed before the agents can be reached.
-	bootModules = []string{"virtio_rng", "vmw_vsock_virtio_transport", "virtio_scsi", "sd_mod", "virtio_blk"}
+	bootModules = []string{"virtio_rng", "vmw_vsock_virtio_transport", "virtio_net", "virtio_scsi", "sd_mod", "virtio_blk"}
 
 	// storeModules are needed when a store is prepared. They are loaded
 	// beside the agents, so that a pod without a store need not wait.

@@ -4,90 +4,85 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
+	"github.com/containerd/go-runc"
 	agent "github.com/kata-containers/kata-containers/src/runtime/virtcontainers/pkg/agent/protocols/grpc"
 	"golang.org/x/sys/unix"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// container has a first process and further ones that were executed in it.
+// container is one of runc's, with its first process and those executed in it.
 type container struct {
-	id string
+	id     string
+	bundle string
+	spec   *specs.Spec
+	runc   *runc.Runc
+	// undo is what was done for it outside runc.
+	undo undo
 
 	mu        sync.Mutex
+	started   bool
 	first     *process
 	processes map[string]*process
+	execs     int
 }
 
-// containers are those of the sandbox.
-type containers struct {
-	mu   sync.Mutex
-	byID map[string]*container
-}
-
-func newContainers() *containers { return &containers{byID: map[string]*container{}} }
-
-func (cs *containers) create(r *agent.CreateContainerRequest) error {
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	if _, ok := cs.byID[r.ContainerId]; ok {
-		return errgrpc.ToGRPCf(errdefs.ErrAlreadyExists, "container %s", r.ContainerId)
+// newContainer makes a container by `runc create`: its first process is there
+// and waits for Start.
+func newContainer(ctx context.Context, id, execID, bundle string, spec *specs.Spec) (*container, error) {
+	c := &container{
+		id: id, bundle: bundle, spec: spec, processes: map[string]*process{},
+		runc: &runc.Runc{Log: filepath.Join(bundle, "runc.log"), LogFormat: runc.JSON},
 	}
-	first, err := newProcess(r.GetOCI().GetProcess())
+	if err := writeSpec(filepath.Join(bundle, "config.json"), spec); err != nil {
+		return nil, err
+	}
+	p, err := c.launch(spec.Process.Terminal, true, func(streams *stdio, pidFile string) error {
+		io, socket := streams.forRunc()
+		// The guest's root is an initial RAM disk, from which none can pivot.
+		return c.runc.Create(ctx, id, bundle, &runc.CreateOpts{IO: io, ConsoleSocket: socket, PidFile: pidFile, NoPivot: true})
+	})
 	if err != nil {
-		return fmt.Errorf("container %s: %w", r.ContainerId, err)
+		return nil, errors.Join(err, c.delete(context.WithoutCancel(ctx)))
 	}
-	cs.byID[r.ContainerId] = &container{
-		id:        r.ContainerId,
-		first:     first,
-		processes: map[string]*process{r.ExecId: first},
-	}
-	return nil
-}
-
-func (cs *containers) get(id string) (*container, error) {
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	c, ok := cs.byID[id]
-	if !ok {
-		return nil, errgrpc.ToGRPCf(errdefs.ErrNotFound, "container %s", id)
-	}
+	c.first = p
+	c.processes[execID] = p
 	return c, nil
 }
 
-func (cs *containers) process(id, execID string) (*process, error) {
-	c, err := cs.get(id)
+// launch makes a process by a command of runc.
+func (c *container) launch(terminal, first bool, command func(streams *stdio, pidFile string) error) (_ *process, err error) {
+	streams, err := newStdio(terminal)
 	if err != nil {
 		return nil, err
 	}
-	return c.process(execID)
-}
-
-func (cs *containers) remove(id string) error {
-	c, err := cs.get(id)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, streams.Close())
+		}
+	}()
+	c.execs++
+	pidFile := filepath.Join(c.bundle, "pid-"+strconv.Itoa(c.execs))
+	if err := command(streams, pidFile); err != nil {
+		return nil, c.explain(err)
+	}
+	p, err := adopt(streams, first, pidFile)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	c.kill()
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	delete(cs.byID, id)
-	return nil
-}
-
-func (cs *containers) removeAll() {
-	cs.mu.Lock()
-	all := slices.Collect(maps.Values(cs.byID))
-	clear(cs.byID)
-	cs.mu.Unlock()
-	for _, c := range all {
-		c.kill()
-	}
+	return p, streams.receiveTerminal()
 }
 
 func (c *container) process(execID string) (*process, error) {
@@ -103,56 +98,128 @@ func (c *container) process(execID string) (*process, error) {
 	return p, nil
 }
 
-func (c *container) start() error {
-	if err := c.first.start(); err != nil {
-		return fmt.Errorf("starting container %s: %w", c.id, err)
+func (c *container) start(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.started {
+		return errgrpc.ToGRPCf(errdefs.ErrFailedPrecondition, "container %s is started already", c.id)
 	}
+	if err := c.runc.Start(ctx, c.id); err != nil {
+		return fmt.Errorf("starting container %s: %w", c.id, c.explain(err))
+	}
+	c.started = true
 	return nil
 }
 
 // exec starts at once: Kata's runtime sends ExecProcess for containerd's Start.
-func (c *container) exec(execID string, spec *agent.Process) error {
-	p, err := newProcess(spec)
-	if err != nil {
-		return fmt.Errorf("process %s of container %s: %w", execID, c.id, err)
+func (c *container) exec(ctx context.Context, execID string, message *agent.Process) error {
+	spec := specs.Process{}
+	if err := toOCI(message, &spec); err != nil {
+		return err
+	}
+	// Kata sends none: they are those of the container.
+	if spec.Capabilities == nil {
+		spec.Capabilities = c.spec.Process.Capabilities
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, ok := c.processes[execID]; ok {
 		return errgrpc.ToGRPCf(errdefs.ErrAlreadyExists, "process %s of container %s", execID, c.id)
 	}
-	if err := p.start(); err != nil {
+	p, err := c.launch(spec.Terminal, false, func(streams *stdio, pidFile string) error {
+		io, socket := streams.forRunc()
+		return c.runc.Exec(ctx, c.id, spec, &runc.ExecOpts{IO: io, ConsoleSocket: socket, PidFile: pidFile, Detach: true})
+	})
+	if err != nil {
 		return fmt.Errorf("process %s of container %s: %w", execID, c.id, err)
 	}
 	c.processes[execID] = p
 	return nil
 }
 
-// signal sends to one process, or with an empty id to all of the container.
-func (c *container) signal(execID string, number uint32) error {
-	if execID != "" {
-		p, err := c.process(execID)
-		if err != nil {
-			return err
-		}
-		return p.signal(unix.Signal(number))
+// signal sends to one process. Without an id Kata means the first one, and
+// with SIGKILL all of them.
+func (c *container) signal(ctx context.Context, execID string, number uint32) error {
+	if execID == "" && unix.Signal(number) == unix.SIGKILL {
+		return c.killAll(ctx)
 	}
-	for _, p := range c.all() {
-		if err := p.signal(unix.Signal(number)); err != nil {
-			return err
-		}
+	p, err := c.process(execID)
+	if err != nil {
+		return err
+	}
+	return p.signal(unix.Signal(number))
+}
+
+// killAll reaches processes that nobody knows, too. A container that is down
+// already is no error.
+func (c *container) killAll(ctx context.Context) error {
+	err := c.runc.Kill(ctx, c.id, int(unix.SIGKILL), &runc.KillOpts{All: true})
+	select {
+	case <-c.first.ended:
+		return nil
+	default:
+	}
+	if err != nil {
+		return fmt.Errorf("killing container %s: %w", c.id, c.explain(err))
 	}
 	return nil
 }
 
-func (c *container) kill() {
+// remove ends the container and everything that was made for it.
+func (c *container) remove(ctx context.Context) error {
+	err := c.delete(ctx)
 	for _, p := range c.all() {
-		p.kill()
+		select {
+		case <-p.ended:
+		case <-ctx.Done():
+			return errors.Join(err, fmt.Errorf("removing container %s: its process %d does not end: %w", c.id, p.handle.Pid, ctx.Err()))
+		}
+		err = errors.Join(err, p.Close())
 	}
+	return errors.Join(err, c.undo.run())
+}
+
+func (c *container) delete(ctx context.Context) error {
+	if err := c.runc.Delete(ctx, c.id, &runc.DeleteOpts{Force: true}); err != nil {
+		return fmt.Errorf("deleting container %s: %w", c.id, c.explain(err))
+	}
+	return nil
+}
+
+// forget drops a process that has ended and whose streams were read.
+func (c *container) forget(execID string) error {
+	c.mu.Lock()
+	p := c.processes[execID]
+	if p == nil || p.first {
+		c.mu.Unlock()
+		return nil
+	}
+	delete(c.processes, execID)
+	c.mu.Unlock()
+	return p.Close()
 }
 
 func (c *container) all() []*process {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Collect(maps.Values(c.processes))
+}
+
+// undo are steps back, in the order of the steps.
+type undo []func() error
+
+func (u *undo) add(step func() error) { *u = append(*u, step) }
+
+func (u *undo) run() error {
+	var err error
+	for _, step := range slices.Backward(*u) {
+		err = errors.Join(err, step())
+	}
+	*u = nil
+	return err
+}
+
+// removeFolder is a step back.
+func removeFolder(path string) func() error {
+	return func() error { return os.RemoveAll(path) }
 }

@@ -7,132 +7,74 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 
-	"github.com/containerd/errdefs"
-	"github.com/containerd/errdefs/pkg/errgrpc"
-	agent "github.com/kata-containers/kata-containers/src/runtime/virtcontainers/pkg/agent/protocols/grpc"
 	"golang.org/x/sys/unix"
 )
 
-// process is a program of the guest image that plays a container's process.
-// Its streams exist before it runs: Kata reads them as soon as it can.
+// process is one in a container: its first, or one that was executed in it.
+// runc leaves it to us when it ends: we are the subreaper (prctl(2)), so it
+// becomes our child and we get its exit status.
 type process struct {
-	cmd    *exec.Cmd
-	stdin  *os.File
-	stdout *os.File
-	stderr *os.File
-	// theirs are the program's ends, which are closed here once it runs.
-	theirs []*os.File
-	pty    bool
+	*stdio
+	first  bool
+	handle *os.Process
+	ended  chan struct{}
+	status int32
 
-	mu      sync.Mutex
-	started bool
-	ended   chan struct{}
-	status  int32
+	// output is what is still to be read, of two streams.
+	output               sync.WaitGroup
+	stdoutEnd, stderrEnd func()
 }
 
-func newProcess(spec *agent.Process) (*process, error) {
-	if len(spec.GetArgs()) == 0 {
-		return nil, errgrpc.ToGRPCf(errdefs.ErrInvalidArgument, "no program to run")
+// adopt takes a process that runc has made, by the file with its number.
+func adopt(streams *stdio, first bool, pidFile string) (*process, error) {
+	content, err := os.ReadFile(pidFile)
+	if err == nil {
+		err = os.Remove(pidFile)
 	}
-	p := &process{
-		cmd:   exec.Command(spec.Args[0], spec.Args[1:]...),
-		pty:   spec.Terminal,
-		ended: make(chan struct{}),
-	}
-	p.cmd.Env = spec.Env
-	p.cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
-	open := p.openPipes
-	if spec.Terminal {
-		open = p.openTerminal
-	}
-	if err := open(); err != nil {
-		p.closeAll()
-		return nil, err
-	}
-	return p, nil
-}
-
-func (p *process) openTerminal() error {
-	master, slave, err := openPTY()
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("reading the process's number: %w", err)
 	}
-	p.stdin, p.stdout = master, master
-	p.theirs = []*os.File{slave}
-	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = slave, slave, slave
-	p.cmd.SysProcAttr.Setctty = true
-	// A terminal has no standard error of its own: its reader sees the end.
-	ours, end, err := os.Pipe()
+	pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
 	if err != nil {
-		return fmt.Errorf("making a pipe: %w", err)
+		return nil, fmt.Errorf("reading the process's number: %w", err)
 	}
-	p.stderr = ours
-	return end.Close()
-}
-
-func (p *process) openPipes() error {
-	for _, stream := range []struct {
-		ours  **os.File
-		set   func(*os.File)
-		input bool
-	}{
-		{&p.stdin, func(f *os.File) { p.cmd.Stdin = f }, true},
-		{&p.stdout, func(f *os.File) { p.cmd.Stdout = f }, false},
-		{&p.stderr, func(f *os.File) { p.cmd.Stderr = f }, false},
-	} {
-		reader, writer, err := os.Pipe()
-		if err != nil {
-			return fmt.Errorf("making a pipe: %w", err)
-		}
-		ours, theirs := reader, writer
-		if stream.input {
-			ours, theirs = writer, reader
-		}
-		*stream.ours = ours
-		stream.set(theirs)
-		p.theirs = append(p.theirs, theirs)
-	}
-	return nil
-}
-
-func (p *process) start() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.started {
-		return errgrpc.ToGRPCf(errdefs.ErrFailedPrecondition, "already started")
-	}
-	err := p.cmd.Start()
-	for _, f := range p.theirs {
-		err = errors.Join(err, f.Close())
-	}
-	p.theirs = nil
+	handle, err := os.FindProcess(pid)
 	if err != nil {
-		return fmt.Errorf("starting %q: %w", p.cmd.Args, err)
+		return nil, fmt.Errorf("process %d: %w", pid, err)
 	}
-	p.started = true
+	p := &process{stdio: streams, first: first, handle: handle, ended: make(chan struct{})}
+	p.output.Add(2)
+	p.stdoutEnd, p.stderrEnd = sync.OnceFunc(p.output.Done), sync.OnceFunc(p.output.Done)
+	if streams.socket != nil {
+		// A terminal has one stream.
+		p.stderrEnd()
+	}
 	go p.reap()
-	return nil
+	return p, nil
 }
 
 // reap waits for the end. An exit by signal counts as 128 and its number, as
 // in a shell and in Kata's agent.
 func (p *process) reap() {
-	// The error repeats the status.
-	_ = p.cmd.Wait()
+	defer close(p.ended)
 	p.status = 255
-	if state, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok {
-		p.status = int32(state.ExitStatus())
-		if state.Signaled() {
-			p.status = 128 + int32(state.Signal())
+	state, err := p.handle.Wait()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "waiting for process %d: %v\n", p.handle.Pid, err)
+		return
+	}
+	if status, ok := state.Sys().(syscall.WaitStatus); ok {
+		p.status = int32(status.ExitStatus())
+		if status.Signaled() {
+			p.status = 128 + int32(status.Signal())
 		}
 	}
-	close(p.ended)
 }
 
 func (p *process) wait(ctx context.Context) (int32, error) {
@@ -144,61 +86,31 @@ func (p *process) wait(ctx context.Context) (int32, error) {
 	}
 }
 
-// signal of a process that has ended, or has not begun, is no error: Kata
-// sends them on the way down.
+// signal of a process that has ended is no error: Kata sends them on the way
+// down. The kernel keeps SIGTERM from a first process that does not handle it,
+// so that gets SIGKILL, as Kata's agent has it.
 func (p *process) signal(s unix.Signal) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.started {
-		return nil
+	if s == unix.SIGTERM && p.first && !p.handles(s) {
+		s = unix.SIGKILL
 	}
-	if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("sending signal %d: %w", s, err)
+	if err := p.handle.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("sending signal %d to process %d: %w", s, p.handle.Pid, err)
 	}
 	return nil
 }
 
-// kill ends the process, started or not, and everything that it left behind
-// in its session.
-func (p *process) kill() {
-	p.mu.Lock()
-	if !p.started {
-		p.started = true
-		p.status = 128 + int32(unix.SIGKILL)
-		close(p.ended)
-	} else {
-		_ = unix.Kill(-p.cmd.Process.Pid, unix.SIGKILL)
+// handles says whether the process catches a signal (proc(5), SigCgt). One
+// that is gone handles none.
+func (p *process) handles(s unix.Signal) bool {
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.handle.Pid))
+	if err != nil {
+		return false
 	}
-	p.mu.Unlock()
-	<-p.ended
-	p.closeAll()
-}
-
-func (p *process) closeStdin() error {
-	if p.pty {
-		// Closing the master would take the output with it.
-		_, err := p.stdin.Write([]byte{4}) // Ctrl-D
-		return err
-	}
-	return p.stdin.Close()
-}
-
-func (p *process) resize(rows, columns uint32) error {
-	if !p.pty {
-		return nil
-	}
-	size := &unix.Winsize{Row: uint16(rows), Col: uint16(columns)}
-	if err := unix.IoctlSetWinsize(int(p.stdin.Fd()), unix.TIOCSWINSZ, size); err != nil {
-		return fmt.Errorf("resizing the terminal: %w", err)
-	}
-	return nil
-}
-
-func (p *process) closeAll() {
-	for _, f := range append(p.theirs, p.stdin, p.stdout, p.stderr) {
-		if f != nil {
-			_ = io.Closer(f).Close()
+	for line := range strings.Lines(string(content)) {
+		if text, ok := strings.CutPrefix(line, "SigCgt:"); ok {
+			caught, err := strconv.ParseUint(strings.TrimSpace(text), 16, 64)
+			return err == nil && caught&(1<<(s-1)) != 0
 		}
 	}
-	p.theirs = nil
+	return false
 }

@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"io"
 
 	agent "github.com/kata-containers/kata-containers/src/runtime/virtcontainers/pkg/agent/protocols/grpc"
 	"google.golang.org/protobuf/types/known/emptypb"
@@ -27,7 +28,7 @@ func (s *service) ReadStdout(_ context.Context, r *agent.ReadStreamRequest) (*ag
 	if err != nil {
 		return nil, err
 	}
-	return readStream(p.stdout, r.Len)
+	return readStream(p.stdout, p.stdoutEnd, r.Len)
 }
 
 func (s *service) ReadStderr(_ context.Context, r *agent.ReadStreamRequest) (*agent.ReadStreamResponse, error) {
@@ -35,18 +36,19 @@ func (s *service) ReadStderr(_ context.Context, r *agent.ReadStreamRequest) (*ag
 	if err != nil {
 		return nil, err
 	}
-	return readStream(p.stderr, r.Len)
+	return readStream(p.stderr, p.stderrEnd, r.Len)
 }
 
 // readStream blocks until there is something to read. The end of a stream is
 // an error in Kata's protocol.
-func readStream(stream interface{ Read([]byte) (int, error) }, limit uint32) (*agent.ReadStreamResponse, error) {
+func readStream(stream io.Reader, ended func(), limit uint32) (*agent.ReadStreamResponse, error) {
 	const most = 64 << 10
 	data := make([]byte, min(max(limit, 1), most))
 	n, err := stream.Read(data)
 	if n > 0 {
 		return &agent.ReadStreamResponse{Data: data[:n]}, nil
 	}
+	ended()
 	return nil, err
 }
 
@@ -55,7 +57,7 @@ func (s *service) CloseStdin(_ context.Context, r *agent.CloseStdinRequest) (*em
 	if err != nil {
 		return nil, err
 	}
-	return empty, p.closeStdin()
+	return empty, p.closeInput()
 }
 
 func (s *service) TtyWinResize(_ context.Context, r *agent.TtyWinResizeRequest) (*emptypb.Empty, error) {
