@@ -15,6 +15,8 @@ wanted=(
   gcc libc6-dev shellcheck
   # the benchmark of a forwarded call
   runc
+  # the control plane of the tests on Kubernetes
+  etcd-server
 )
 
 missing=()

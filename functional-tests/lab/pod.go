@@ -179,3 +179,18 @@ func (p *Pod) Ready(ctx context.Context) (bool, error) {
 	}
 	return answer.GetStatus().GetState() == runtime.PodSandboxState_SANDBOX_READY, nil
 }
+
+// sandboxOf finds the sandbox that runs for a pod of the kubelet's.
+func (c *Containerd) sandboxOf(ctx context.Context, uid string) (*Pod, error) {
+	answer, err := c.runtime.ListPodSandbox(ctx, &runtime.ListPodSandboxRequest{Filter: &runtime.PodSandboxFilter{
+		State:         &runtime.PodSandboxStateValue{State: runtime.PodSandboxState_SANDBOX_READY},
+		LabelSelector: map[string]string{"io.kubernetes.pod.uid": uid},
+	}})
+	if err != nil {
+		return nil, fmt.Errorf("looking for the sandbox of pod %s: %w", uid, err)
+	}
+	if len(answer.Items) != 1 {
+		return nil, fmt.Errorf("pod %s has %d sandboxes that are ready, not one", uid, len(answer.Items))
+	}
+	return &Pod{ID: answer.Items[0].Id, containerd: c}, nil
+}

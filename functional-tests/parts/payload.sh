@@ -61,6 +61,8 @@ assemble() {
   cp -al "$parts/images/registry" "$out/registry"
   mkdir "$out/containerd"
   cp "$repo"/configs/containerd/*.toml "$out/containerd/"
+  # What a user applies to a cluster.
+  cp -r "$repo/configs/kubernetes" "$out/manifests"
 }
 
 # guest_image: an initial RAM disk is a sequence of archives, later files win.

@@ -1,0 +1,153 @@
+// Copyright (c) 2026 The kata-tes Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// cluster is what node-exec's control plane has put into the node.
+	cluster = payload + "/kubernetes"
+	// kubeletRoot is where the kubelet keeps pods and volumes.
+	kubeletRoot = "/var/lib/kubelet"
+	// kubeletHealth is the kubelet's own health endpoint.
+	kubeletHealth = "http://127.0.0.1:10248/healthz"
+)
+
+// Kubelet is one that runs in the node, for the control plane beside it.
+type Kubelet struct {
+	cmd   *exec.Cmd
+	log   *os.File
+	ended chan struct{}
+}
+
+// StartKubelet starts one and waits until its node is ready for pods. It stops
+// it when the test ends. containerd must run.
+func StartKubelet(t testing.TB) *Kubelet {
+	t.Helper()
+	NeedNode(t)
+	if _, err := os.Stat(cluster); err != nil {
+		t.Fatalf("no control plane beside this node; write control_plane = true into testdata/node.toml (%v)", err)
+	}
+	started := time.Now()
+	k, err := newKubelet()
+	if err != nil {
+		t.Fatalf("starting the kubelet: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := k.close(); err != nil {
+			t.Errorf("stopping the kubelet: %v", err)
+		}
+	})
+	if err := awaitNode(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("the kubelet's node is ready after %.1f s", time.Since(started).Seconds())
+	return k
+}
+
+func newKubelet() (*Kubelet, error) {
+	config, err := render("kubelet.yaml", map[string]any{"ClientCA": cluster + "/ca.crt", "Socket": Containerd2.Socket()})
+	if err != nil {
+		return nil, err
+	}
+	if err := writeFile("/etc/kubernetes/kubelet.yaml", config); err != nil {
+		return nil, err
+	}
+	log, err := os.OpenFile(filepath.Join(Logs, "kubelet.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	k := &Kubelet{log: log}
+	return k, k.start()
+}
+
+func (k *Kubelet) start() error {
+	cmd := exec.Command(cluster+"/bin/kubelet",
+		"--config=/etc/kubernetes/kubelet.yaml", "--kubeconfig="+cluster+"/kubelet", "--root-dir="+kubeletRoot,
+		"--hostname-override=node", "--node-ip=10.0.2.15", "--node-labels=katacontainers.io/kata-runtime=true", "--v=2")
+	cmd.Stdout, cmd.Stderr = k.log, k.log
+	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	ended := make(chan struct{})
+	go func() {
+		// Its exit status is in its log; that it ended is what counts.
+		_ = cmd.Wait()
+		close(ended)
+	}()
+	k.cmd, k.ended = cmd, ended
+	return k.awaitHealth()
+}
+
+func (k *Kubelet) awaitHealth() error {
+	limit := time.After(readyLimit)
+	for {
+		answer, err := http.Get(kubeletHealth)
+		if err == nil {
+			healthy := answer.StatusCode == http.StatusOK
+			if err := answer.Body.Close(); err != nil || healthy {
+				return err
+			}
+		}
+		select {
+		case <-k.ended:
+			return fmt.Errorf("the kubelet ended at once; %s has the reason", k.log.Name())
+		case <-limit:
+			return fmt.Errorf("the kubelet is not healthy after %v: %w", readyLimit, err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// Restart ends it, by SIGKILL or as systemd does, and starts it again.
+func (k *Kubelet) Restart(kill bool) error {
+	if err := k.stop(kill); err != nil {
+		return err
+	}
+	return k.start()
+}
+
+func (k *Kubelet) stop(kill bool) error {
+	signal := unix.SIGTERM
+	if kill {
+		signal = unix.SIGKILL
+	}
+	if err := k.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("sending %v to the kubelet: %w", signal, err)
+	}
+	select {
+	case <-k.ended:
+		return nil
+	case <-time.After(readyLimit):
+		return fmt.Errorf("the kubelet did not end within %v of %v", readyLimit, signal)
+	}
+}
+
+// close ends it and removes what it keeps, which is not to be seen by the next
+// one. What is still mounted there stays, for the check of what is left.
+func (k *Kubelet) close() error {
+	err := k.stop(false)
+	if err != nil {
+		err = errors.Join(err, k.stop(true))
+	}
+	_ = k.log.Close()
+	removed := os.RemoveAll(kubeletRoot)
+	if errors.Is(removed, fs.ErrNotExist) || errors.Is(removed, unix.EBUSY) {
+		removed = nil
+	}
+	return errors.Join(err, removed)
+}
