@@ -81,6 +81,11 @@ func (v Version) configPath() string { return filepath.Join("/etc/containerd", v
 // LogPath is the file with what containerd and its shims say.
 func (c *Containerd) LogPath() string { return c.log.Name() }
 
+// PSS is containerd's share of memory in bytes.
+func (c *Containerd) PSS() (int64, error) {
+	return Process{PID: c.cmd.Process.Pid, Name: c.Name}.PSS()
+}
+
 func (c *Containerd) start() error {
 	cmd := exec.Command(c.program("containerd"), "--config", c.configPath())
 	cmd.Env = c.environment()

@@ -47,18 +47,36 @@ func NewVolumeGroup(t testing.TB, name string, size int64) *VolumeGroup {
 	return &VolumeGroup{Name: name}
 }
 
-// Create makes a volume, zeroed at its start as LVM does.
+// Create makes a volume for a test, zeroed at its start as LVM does, and removes
+// it when the test ends.
 func (g *VolumeGroup) Create(t testing.TB, name string, size int64) Volume {
 	t.Helper()
-	must(t, "lvcreate", "--quiet", "--yes", "--name", name, "--size", strconv.FormatInt(size, 10)+"b", g.Name)
+	v, err := g.Make(name, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cleaned(t, v.Remove()) })
+	return v
+}
+
+// Make makes a volume that the caller removes.
+func (g *VolumeGroup) Make(name string, size int64) (Volume, error) {
+	if _, err := run("lvcreate", "--quiet", "--yes", "--name", name, "--size", strconv.FormatInt(size, 10)+"b", g.Name); err != nil {
+		return Volume{}, err
+	}
 	v := Volume{Path: filepath.Join("/dev", g.Name, name), Size: size}
-	t.Cleanup(func() { must(t, "lvremove", "--quiet", "--yes", v.Path) })
 	var stat unix.Stat_t
 	if err := unix.Stat(v.Path, &stat); err != nil {
-		t.Fatalf("volume %s: %v", v.Path, err)
+		return Volume{}, fmt.Errorf("volume %s: %w", v.Path, err)
 	}
 	v.Major, v.Minor = unix.Major(stat.Rdev), unix.Minor(stat.Rdev)
-	return v
+	return v, nil
+}
+
+// Remove removes the volume, which LVM refuses while anybody has it open.
+func (v Volume) Remove() error {
+	_, err := run("lvremove", "--quiet", "--yes", v.Path)
+	return err
 }
 
 // Hold attaches a loop device to the volume, as the kubelet does as long as the

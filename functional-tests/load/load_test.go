@@ -1,0 +1,111 @@
+// Copyright (c) 2026 The kata-tes Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build node
+
+package load_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/kata-tes/kata-tes/functional-tests/lab"
+)
+
+const (
+	mib = 1 << 20
+	// size of a volume in these tests: its contents don't matter.
+	size = 256 * mib
+)
+
+var application = lab.ContainerSpec{Name: "application", Command: []string{"sh", "-c", "sleep 10000"}}
+
+func sidecar(volume lab.Volume) lab.ContainerSpec {
+	return lab.ContainerSpec{
+		Name:    "sidecar-trusted-store",
+		Devices: []lab.Device{{Host: volume.Path, Container: lab.TrustedStore}},
+	}
+}
+
+// life is a pod's from its volume to the volume's end. Its error says how far
+// it came.
+func life(ctx context.Context, containerd *lab.Containerd, group *lab.VolumeGroup, name string) (err error) {
+	volume, err := group.Make(name, size)
+	if err != nil {
+		return err
+	}
+	pod, err := containerd.RunPod(ctx, lab.PodSpec{Name: name, Handler: lab.Tes})
+	if err != nil {
+		return err
+	}
+	for _, spec := range []lab.ContainerSpec{sidecar(volume), application} {
+		if _, err := pod.Run(ctx, spec); err != nil {
+			return err
+		}
+	}
+	guest, err := pod.Guest()
+	if err != nil {
+		return err
+	}
+	if output, status, err := guest.Run(ctx, "grep -q ephemeral_image_encrypted_disk.*/run/image /proc/mounts"); err != nil || status != 0 {
+		return fmt.Errorf("pod %s has no store mounted: %q, %w", name, output, err)
+	}
+	if err := pod.Remove(ctx); err != nil {
+		return err
+	}
+	// At once: nobody holds the volume of a pod that is gone.
+	return volume.Remove()
+}
+
+// TestTwentyPodsOneAfterTheOther also watches containerd's memory: what a pod
+// leaves in it would add up.
+func TestTwentyPodsOneAfterTheOther(t *testing.T) {
+	const (
+		many = 20
+		// By then caches and pools are filled.
+		warm = 5
+	)
+	lab.NothingLeft(t)
+	lab.KeepConsoles(t)
+	containerd := lab.StartContainerd(t, lab.Containerd2)
+	group := lab.NewVolumeGroup(t, "open-local-pool-0", size)
+	var before, after int64
+	for i := 1; i <= many; i++ {
+		started := time.Now()
+		require.NoError(t, life(t.Context(), containerd, group, fmt.Sprintf("pod-%d", i)))
+		memory, err := containerd.PSS()
+		require.NoError(t, err)
+		t.Logf("pod %d: %.1f s, containerd has %.1f MiB", i, time.Since(started).Seconds(), float64(memory)/mib)
+		switch i {
+		case warm:
+			before = memory
+		case many:
+			after = memory
+		}
+	}
+	// A shim's connection or a task's record kept for each pod would be some
+	// hundred KiB; the garbage collector's timing is a few MiB.
+	require.Less(t, after, before+16*mib, "containerd's memory grows with the pods")
+}
+
+func TestFourPodsAtOnce(t *testing.T) {
+	const many = 4
+	lab.NothingLeft(t)
+	lab.KeepConsoles(t)
+	containerd := lab.StartContainerd(t, lab.Containerd2)
+	group := lab.NewVolumeGroup(t, "open-local-pool-0", many*size)
+	errs := make([]error, many)
+	var all sync.WaitGroup
+	for i := range many {
+		all.Go(func() { errs[i] = life(t.Context(), containerd, group, fmt.Sprintf("at-once-%d", i)) })
+	}
+	all.Wait()
+	for _, err := range errs {
+		require.NoError(t, err)
+	}
+}
