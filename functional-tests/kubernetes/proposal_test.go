@@ -40,8 +40,6 @@ func TestProposal(t *testing.T) {
 
 			lab.Kubectl(t, "delete", "--wait", "--timeout=3m", "--filename="+manifests+"trusted_store_cc.yaml")
 			require.NoError(t, r.volume.Remove(), "nobody holds the volume of a pod that is gone")
-			r.volume, err = r.group.Make("store", gib)
-			require.NoError(t, err, "for the cleanup")
 		})
 	}
 }

@@ -43,10 +43,22 @@ func newRig(t *testing.T, version lab.Version) *rig {
 	lab.KeepConsoles(t)
 	r := &rig{containerd: lab.StartContainerd(t, version)}
 	r.group = lab.NewVolumeGroup(t, "open-local-pool-0", gib)
-	r.volume = r.group.Create(t, "store", gib)
+	r.makeVolume(t)
 	r.kubelet = lab.StartKubelet(t)
 	lab.Apply(t, storageClass)
 	return r
+}
+
+func (r *rig) makeVolume(t *testing.T) {
+	t.Helper()
+	var err error
+	r.volume, err = r.group.Make("store", gib)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		if _, err := os.Stat(r.volume.Path); err == nil {
+			require.NoError(t, r.volume.Remove())
+		}
+	})
 }
 
 const storageClass = `apiVersion: storage.k8s.io/v1
