@@ -63,6 +63,8 @@ assemble() {
   cp "$repo"/configs/containerd/*.toml "$out/containerd/"
   # What a user applies to a cluster.
   cp -r "$repo/configs/kubernetes" "$out/manifests"
+  mkdir "$out/tdx"
+  cp "$tests"/tdx/{check.sh,second.yaml} "$repo/configs/kubernetes/trusted_store_cc.yaml" "$out/tdx/"
 }
 
 # guest_image: an initial RAM disk is a sequence of archives, later files win.
@@ -133,5 +135,5 @@ for name in init standin pause; do
   inputs+=("$build/guest/$name")
 done
 part images container_images "$build/guest/mkimage" "$build/guest/pause" "$busybox"
-inputs+=("$(key_of images)" "$tests/guest/root")
+inputs+=("$(key_of images)" "$tests/guest/root" "$tests/tdx/check.sh" "$tests/tdx/second.yaml")
 part payload assemble "${inputs[@]}" "${KATA_AGENT:-standin}" "${GUEST_KERNEL:-debian}" "${KATA_CONFIG:-ours}"
