@@ -335,6 +335,26 @@ func TestCodes(t *testing.T) {
 	}
 }
 
+// A mount point that is not empty is told from a disk that is unfit.
+func TestReasons(t *testing.T) {
+	reason := func(err error) agentv1.Reason {
+		for _, detail := range status.Convert(toStatus(fmt.Errorf("doing it: %w", err))).Details() {
+			if refusal, ok := detail.(*agentv1.Refusal); ok {
+				return refusal.GetReason()
+			}
+		}
+		return agentv1.Reason_REASON_UNSPECIFIED
+	}
+	require.Equal(t, agentv1.Reason_REASON_MOUNT_POINT_OCCUPIED, reason(filesystem.ErrMountPoint))
+	for _, other := range []error{
+		disk.ErrUnfit, store.ErrGuest, luks.ErrTable, errors.New("other"), context.DeadlineExceeded,
+		fmt.Errorf("%w: %w", store.ErrDirty, filesystem.ErrMountPoint),
+		fmt.Errorf("%w: %w", luks.ErrTable, filesystem.ErrMountPoint),
+	} {
+		require.Equal(t, agentv1.Reason_REASON_UNSPECIFIED, reason(other), other)
+	}
+}
+
 func TestPanicInACall(t *testing.T) {
 	log := logrus.New()
 	log.SetOutput(io.Discard)

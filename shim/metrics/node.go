@@ -47,7 +47,7 @@ func (n *Node) Add(c Counter, value string) {
 }
 
 // Close brings what is still pending to the file, within the lock's time limit.
-// No Add may come after it.
+// Nobody waits for an Add that comes after it.
 func (n *Node) Close() {
 	if n == nil {
 		return

@@ -29,6 +29,10 @@ var sandboxAnnotations = map[string]string{
 	"io.kubernetes.cri-o.ContainerType": "sandbox",
 }
 
+// nameAnnotations have the container's name in its pod: containerd's, and the
+// kubelet's label, which CRI-O makes an annotation of.
+var nameAnnotations = []string{"io.kubernetes.cri.container-name", "io.kubernetes.container.name"}
+
 // Spec is a bundle's config.json as it was read.
 type Spec struct {
 	path string
@@ -96,4 +100,14 @@ func (s *Spec) IsSandbox() bool {
 		}
 	}
 	return false
+}
+
+// Name is what the pod calls the container; empty where it has no name.
+func (s *Spec) Name() string {
+	for _, annotation := range nameAnnotations {
+		if name := s.Annotations[annotation]; name != "" {
+			return name
+		}
+	}
+	return ""
 }

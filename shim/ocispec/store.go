@@ -47,9 +47,13 @@ type Store struct {
 
 // Store finds the request for the trusted store: the entry of linux.devices
 // with that path. Nil where the container doesn't ask. A request that makes no
-// sense is ErrNotBlock (a mount at that path, too), ErrTwice or ErrAliased.
+// sense is ErrNotBlock (a mount at that path, too), ErrTwice, ErrAliased or
+// ErrLookalike.
 func (s *Spec) Store(devicePath string) (*Store, error) {
 	devicePath = inContainer(devicePath)
+	if err := s.checkLookalike(devicePath); err != nil {
+		return nil, err
+	}
 	entries := s.entries(devicePath)
 	switch {
 	case s.mountsAt(devicePath):
@@ -83,6 +87,9 @@ func (s *Spec) entries(devicePath string) []int {
 	return found
 }
 
+// HasDevice says whether the container has a device at that path.
+func (s *Spec) HasDevice(at string) bool { return len(s.entries(inContainer(at))) > 0 }
+
 // mountsAt says whether something is mounted at a path: a volume that was meant
 // for the store and would leave the pod without one.
 func (s *Spec) mountsAt(devicePath string) bool {
@@ -113,6 +120,17 @@ func (st *Store) identify(d device) error {
 
 // PathOf is where the container has a block device, empty where it has not.
 func (s *Spec) PathOf(n Number) string { return s.pathOf(n, -1) }
+
+// BlockDevices are the numbers of all the container's block devices.
+func (s *Spec) BlockDevices() []Number {
+	var all []Number
+	for _, d := range s.Linux.Devices {
+		if n, ok := number(d.Major, d.Minor); ok && d.Type == "b" {
+			all = append(all, n)
+		}
+	}
+	return all
+}
 
 // pathOf is PathOf without one of the entries.
 func (s *Spec) pathOf(want Number, without int) string {

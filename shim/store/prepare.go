@@ -137,11 +137,23 @@ func (s *Store) encrypt(a *attempt) error {
 	return a.run(s.life, "prepare", "prepare", s.Timeouts.Prepare, func(ctx context.Context) error {
 		answer, err := guest.Prepare(ctx, &agentv1.PrepareRequest{Store: agentproto.ImageStore, Marker: string(marker)})
 		if err != nil {
-			return explainAnswer("preparing the store", err)
+			return s.explainRefusal(err)
 		}
 		for _, step := range answer.GetSteps() {
 			a.log.WithField("step", "guest: "+step.GetName()).WithField("took", step.GetTook().AsDuration()).Info("a step of the trusted store is done")
 		}
 		return nil
 	})
+}
+
+// explainRefusal tells the user which containers came before the store, where
+// the guest may have their images in the store's place.
+func (s *Store) explainRefusal(err error) error {
+	err = explainAnswer("preparing the store", err)
+	var refused *GuestError
+	if errors.As(err, &refused) {
+		// Nobody is added once the store was asked for.
+		refused.Before = s.before.String()
+	}
+	return err
 }

@@ -167,7 +167,7 @@ func TestStepsInOrder(t *testing.T) {
 	require.NoError(t, s.Ensure(t.Context(), disk, "c2"))
 	require.NoError(t, s.Check())
 	require.ErrorIs(t, s.Ensure(t.Context(), other, "c3"), ErrOtherDevice)
-	s.Refuse(errors.New("two entries"))
+	s.Refuse("c4", errors.New("two entries"))
 	require.NoError(t, s.Check(), "a store that is ready stays ready")
 	require.NoError(t, s.Close())
 	require.Empty(t, r.took(), "neither a second call nor the end does anything to it")
@@ -339,7 +339,7 @@ func TestWaitersLeaveAlone(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.ErrorContains(t, err, `step "attach", after 1s`)
 		require.ErrorIs(t, s.Check(), ErrNotReady)
-		s.Refuse(errors.New("two entries"))
+		s.Refuse("c4", errors.New("two entries"))
 
 		require.NoError(t, s.Ensure(context.Background(), disk, "c2"))
 		require.NoError(t, s.Check(), "what was refused meanwhile doesn't count")
