@@ -21,6 +21,21 @@ import (
 // characters.
 const maxGuestMessage = 4000
 
+// maxGuestSteps and maxStepName bound what it can put into our log by the steps
+// of a success: the proto lists 7, with names of a few letters.
+const (
+	maxGuestSteps = 32
+	maxStepName   = 40
+)
+
+// logGuestSteps notes how long each of the guest's steps took.
+func (a *attempt) logGuestSteps(steps []*agentv1.Step) {
+	for _, step := range steps[:min(len(steps), maxGuestSteps)] {
+		a.log.WithField("step", fmt.Sprintf("guest: %.*s", maxStepName, step.GetName())).
+			WithField("took", step.GetTook().AsDuration()).Info("a step of the trusted store is done")
+	}
+}
+
 // GuestError is a refusal by the guest's agent extension.
 type GuestError struct {
 	// Doing is what the guest was asked for.

@@ -139,9 +139,7 @@ func (s *Store) encrypt(a *attempt) error {
 		if err != nil {
 			return s.explainRefusal(err)
 		}
-		for _, step := range answer.GetSteps() {
-			a.log.WithField("step", "guest: "+step.GetName()).WithField("took", step.GetTook().AsDuration()).Info("a step of the trusted store is done")
-		}
+		a.logGuestSteps(answer.GetSteps())
 		return nil
 	})
 }
