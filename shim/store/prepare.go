@@ -55,6 +55,9 @@ func (s *Store) attach(a *attempt) (err error) {
 	return s.hotplug(a, dev)
 }
 
+// maxHanging bounds how many opens of a device that hangs are left to themselves.
+const maxHanging = 4
+
 // open claims the host's device.
 func (s *Store) open(a *attempt) (dev *os.File, err error) {
 	err = a.run(s.life, "open", "find", s.Timeouts.Find, func(ctx context.Context) error {
@@ -65,8 +68,13 @@ func (s *Store) open(a *attempt) (dev *os.File, err error) {
 }
 
 // openWithin leaves a device whose driver hangs (a lost iSCSI path) to itself:
-// no context ends an open. What it opens in the end is closed.
+// no context ends an open. What it opens in the end is closed. Each such open
+// keeps a thread of this process, so that the kubelet's retries, which go on for
+// as long as the pod is there, may leave a few of them and no more.
 func (s *Store) openWithin(ctx context.Context, a *attempt) (*os.File, error) {
+	if n := s.hanging.Load(); n >= maxHanging {
+		return nil, fmt.Errorf("opening block device %s: its driver has not answered %d earlier attempts; check the disk's connection to the node, then delete the pod and create it again: %w", a.device, n, context.DeadlineExceeded)
+	}
 	type result struct {
 		dev *os.File
 		err error
@@ -80,8 +88,10 @@ func (s *Store) openWithin(ctx context.Context, a *attempt) (*os.File, error) {
 	case r := <-opened:
 		return r.dev, r.err
 	case <-ctx.Done():
+		s.hanging.Add(1)
 		go func() {
 			r := <-opened
+			s.hanging.Add(-1)
 			if r.err == nil {
 				r.err = r.dev.Close()
 			}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -62,6 +63,9 @@ type Store struct {
 	// undo takes back what the running attempt did, or what an earlier one left
 	// behind. Only the running attempt touches it.
 	undo undoStack
+
+	// hanging counts the opens that did not end in time and still go on.
+	hanging atomic.Int32
 }
 
 // New makes the store of a sandbox that nobody has asked for yet.

@@ -288,6 +288,30 @@ func TestHangingDevice(t *testing.T) {
 	})
 }
 
+// A kubelet that tries for days must not use up the process's threads.
+func TestADeviceThatHangsForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, r, _ := newStore(t)
+		r.answer("open", func(context.Context) error { time.Sleep(time.Hour); return nil })
+		for range maxHanging {
+			require.ErrorContains(t, s.Ensure(context.Background(), disk, "c1"), "driver does not answer")
+		}
+		r.took()
+		for range 3 {
+			err := s.Ensure(context.Background(), disk, "c1")
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.ErrorContains(t, err, "4 earlier attempts")
+			require.Empty(t, r.took(), "no further open")
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		r.answer("open", nil)
+		require.NoError(t, s.Ensure(context.Background(), disk, "c1"), "the disk is back")
+		r.requireClosed(t)
+		require.NoError(t, s.Close())
+	})
+}
+
 func TestUndoHasALimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, r, _ := newStore(t)
