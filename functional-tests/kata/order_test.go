@@ -55,8 +55,39 @@ func TestLateStoreWarned(t *testing.T) {
 		require.Contains(t, guest.Must(t, "cat /proc/mounts"), mapping+" /run/image ")
 		return
 	}
+	checkNotOverImages(t, guest, volume, images, err)
+}
+
+// TestLateStoreOverAnImage: an image is where the guest unpacks them, whether
+// or not the test's guest has pulled the application's there.
+func TestLateStoreOverAnImage(t *testing.T) {
+	lab.NothingLeft(t)
+	lab.KeepConsoles(t)
+	containerd := lab.StartContainerd(t, lab.Containerd1)
+	volume := lab.NewVolumeGroup(t, "open-local-pool-0", gib).Create(t, "store", gib)
+	pod := containerd.StartPod(t, lab.PodSpec{Name: "late", Handler: lab.Tes})
+	guest := pod.MustGuest(t)
+
+	pod.StartContainer(t, application)
+	guest.Must(t, "mkdir -p /run/kata-containers/image/layers")
+	images := imagesInGuest(t, guest)
+	_, err := pod.Run(t.Context(), sidecar(volume))
+	checkNotOverImages(t, guest, volume, images, err)
+
+	second := application
+	second.Name = "second"
+	_, err = pod.Run(t.Context(), second)
+	require.ErrorContains(t, err, "trusted store")
+	require.ErrorContains(t, err, "native sidecar")
+}
+
+// checkNotOverImages: a store that came after images is refused by the guest,
+// with the sentence that the host adds, and nothing has changed.
+func checkNotOverImages(t *testing.T, guest lab.Guest, volume lab.Volume, images string, err error) {
+	t.Helper()
 	require.Error(t, err, "the guest must not mount over images: %s", images)
 	t.Logf("the user reads: %v", err)
+	require.NotContains(t, err.Error(), "another volume", "which would not help")
 	for _, words := range []string{`"application" was created before`, "first", "native sidecar", "delete the pod"} {
 		require.ErrorContains(t, err, words)
 	}
