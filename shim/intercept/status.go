@@ -37,6 +37,7 @@ var meanings = []struct {
 	{ocispec.ErrNotBlock, codes.InvalidArgument, "not_block"},
 	{ocispec.ErrTwice, codes.InvalidArgument, "twice"},
 	{ocispec.ErrAliased, codes.InvalidArgument, "aliased"},
+	{ocispec.ErrReadOnly, codes.InvalidArgument, "read_only"},
 	{ocispec.ErrLookalike, codes.InvalidArgument, "lookalike"},
 	{ocispec.ErrNotExact, codes.Internal, "not_exact"},
 	{ocispec.ErrChanged, codes.Aborted, "changed"},

@@ -66,10 +66,11 @@ type device struct {
 // rule is an entry of linux.resources.devices, the device cgroup's list. A
 // number that is missing means all.
 type rule struct {
-	Allow bool   `json:"allow"`
-	Type  string `json:"type"`
-	Major *int64 `json:"major"`
-	Minor *int64 `json:"minor"`
+	Allow  bool   `json:"allow"`
+	Type   string `json:"type"`
+	Major  *int64 `json:"major"`
+	Minor  *int64 `json:"minor"`
+	Access string `json:"access"`
 }
 
 // Read reads the config.json of a bundle. Its error is fs.ErrNotExist where

@@ -4,6 +4,7 @@
 package ocispec
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -136,6 +137,31 @@ func TestOwnRulesOnly(t *testing.T) {
 	store, err := s.Store(storePath)
 	require.NoError(t, err)
 	require.Equal(t, []int{1, 7}, store.rules)
+}
+
+// The kubelet gives a container with a readOnly claim a rule without "w".
+func TestReadOnlyClaim(t *testing.T) {
+	const own = `{"allow":true,"type":"b","major":8,"minor":1,"access":%q}`
+	for name, test := range map[string]struct {
+		rules string
+		err   error
+	}{
+		"writable":                      {fmt.Sprintf(own, "mrw"), nil},
+		"read-only":                     {fmt.Sprintf(own, "r"), ErrReadOnly},
+		"mknod and read":                {fmt.Sprintf(own, "rm"), ErrReadOnly},
+		"twice, once writable":          {fmt.Sprintf(own, "r") + "," + fmt.Sprintf(own, "w"), nil},
+		"all devices allowed besides":   {`{"allow":true,"access":"rwm"},` + fmt.Sprintf(own, "r"), ErrReadOnly},
+		"no access named":               {fmt.Sprintf(own, ""), nil},
+		"no rule":                       {``, nil},
+		"another device is read-only":   {`{"allow":true,"type":"b","major":8,"minor":2,"access":"r"}`, nil},
+		"a rule that denies, read-only": {`{"allow":false,"type":"b","major":8,"minor":1,"access":"r"}`, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store, err := read(t, `{"linux":{"devices":[{"path":"/dev/trusted_store","type":"b","major":8,"minor":1}],"resources":{"devices":[`+test.rules+`]}}}`).Store(storePath)
+			require.ErrorIs(t, err, test.err)
+			require.Equal(t, test.err == nil, store != nil)
+		})
+	}
 }
 
 func TestIsSandbox(t *testing.T) {
