@@ -4,9 +4,13 @@
 package metrics
 
 import (
+	"os"
+	"path/filepath"
 	"sync"
 
 	"github.com/sirupsen/logrus"
+
+	"github.com/kata-tes/kata-tes/virtcontainers-ext/rundir"
 )
 
 // Node is this process's access to the node's metrics. A nil Node counts
@@ -24,10 +28,14 @@ type Node struct {
 }
 
 // Open begins to count in the folder of metrics below root (package rundir).
-// The file is made with zeros, in the background, where it is missing.
+// The file is made with zeros, in the background, where it is missing; where it
+// is there, a pod that counts nothing costs no more than a look.
 func Open(root string, log *logrus.Entry) *Node {
-	n := &Node{root: root, log: log, pending: map[string]uint64{}, writing: true}
-	n.work.Go(n.write)
+	n := &Node{root: root, log: log, pending: map[string]uint64{}}
+	if _, err := os.Stat(filepath.Join(rundir.MetricsPath(root), FileName)); err != nil {
+		n.writing = true
+		n.work.Go(n.write)
+	}
 	return n
 }
 
