@@ -169,6 +169,8 @@ func TestGuestRefusesALateStore(t *testing.T) {
 	occupied, err := status.New(codes.FailedPrecondition, "/run/image contains \"layers\"").
 		WithDetails(&agentv1.Refusal{Reason: agentv1.Reason_REASON_MOUNT_POINT_OCCUPIED})
 	require.NoError(t, err)
+	later, err := status.New(codes.FailedPrecondition, "a reason of a later release").WithDetails(&agentv1.Refusal{Reason: 99})
+	require.NoError(t, err)
 	unfit := status.New(codes.FailedPrecondition, "the disk has partitions")
 	broken := status.New(codes.Internal, "mkfs failed")
 	const whose, another = `container "app" was created before`, "on another volume"
@@ -180,6 +182,7 @@ func TestGuestRefusesALateStore(t *testing.T) {
 		"occupied, late":     {[]string{"app"}, occupied, []string{"layers", whose, reorder}, []string{another}},
 		"occupied, in order": {nil, occupied, []string{"layers", "delete the pod"}, []string{whose, reorder, another}},
 		"unfit, late":        {[]string{"app"}, unfit, []string{"partitions", another, whose}, nil},
+		"unknown, in order":  {nil, later, []string{"later release", another}, []string{whose}},
 		"unfit, in order":    {nil, unfit, []string{"partitions", another}, []string{whose}},
 		"broken, late":       {[]string{"app"}, broken, []string{"mkfs failed", "journal"}, []string{whose}},
 	} {
