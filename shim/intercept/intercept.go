@@ -176,12 +176,12 @@ func (i *Interceptor) pass(id string, spec *ocispec.Spec) error {
 	return i.checkAlias(spec)
 }
 
-// noteDefaultPath tells the operator of a device at the proposal's path where
-// another one is configured. It is passed on like any other: who has moved our
+// noteDefaultPath tells the operator of a device at the proposal's path that does
+// not ask for a store, because another path is configured. It is passed on like any other: who has moved our
 // path may want it for another use. (Kata's own agent, where the guest has one
 // with its data hub, makes a store of its own of that device.)
 func (i *Interceptor) noteDefaultPath(id string, spec *ocispec.Spec) {
-	if i.devicePath != config.DefaultDevicePath && spec.HasDevice(config.DefaultDevicePath) {
+	if spec.HasDevice(config.DefaultDevicePath) {
 		i.log.WithField("container", id).Warnf("the container has a device at %s, which asks for no trusted store here: device_path in %s is %s", config.DefaultDevicePath, config.DefaultPath, i.devicePath)
 	}
 }

@@ -55,12 +55,18 @@ func TestOrder(t *testing.T) {
 		steps []step
 		// before are the containers that count.
 		before []string
+		// unasked: nobody asks for the store.
+		unasked bool
 		// refused: what the steps' errors are with late_store = "refuse", where
 		// they differ.
 		refused map[int]error
 	}{
 		"the store first": {steps: []step{{ask, nil}, {admit("app"), nil}, {admit("app"), nil}, {ask, nil}}},
-		"no store":        {steps: []step{{admit("app"), nil}, {admit("app"), nil}}},
+		"no store":        {steps: []step{{admit("app"), nil}, {admit("app"), nil}}, before: []string{"app"}, unasked: true},
+		"asked for in vain only": {
+			steps:  []step{{admit("app"), nil}, {askBadly, malformed}, {admit("second"), ErrNotReady}},
+			before: []string{"app"},
+		},
 		"the application first": {
 			steps:   []step{{admit("app"), nil}, {ask, nil}, {admit("late-app"), nil}, {ask, nil}},
 			before:  []string{"app"},
@@ -72,7 +78,7 @@ func TestOrder(t *testing.T) {
 			refused: map[int]error{3: ErrLate},
 		},
 		"who was refused does not count": {
-			steps: []step{{askBadly, malformed}, {admit("app"), ErrNotReady}, {ask, nil}, {admit("app"), nil}},
+			steps: []step{{askBadly, malformed}, {admit("app"), ErrNotReady}, {ask, nil}, {admit("app"), nil}, {ask, nil}},
 		},
 		"asked for in vain, late": {
 			steps:   []step{{admit("app"), nil}, {askBadly, malformed}, {admit("second"), ErrNotReady}, {ask, nil}, {admit("second"), nil}},
@@ -102,7 +108,8 @@ func TestOrder(t *testing.T) {
 				}
 				require.NoError(t, s.Close())
 				lines := late(hook.AllEntries())
-				if len(test.before) == 0 || !s.asked {
+				require.Equal(t, test.before, s.before.names)
+				if len(test.before) == 0 || test.unasked {
 					require.Empty(t, lines)
 					return
 				}
