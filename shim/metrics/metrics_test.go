@@ -246,3 +246,20 @@ func FuzzParse(f *testing.F) {
 		require.Equal(t, again, format(add(families, nil)))
 	})
 }
+
+// The sandbox may end while something is counted.
+func TestCloseAndAddAtOnce(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "run")
+	log, hook := logger()
+	const events = 200
+	n := Open(root, log)
+	var counting sync.WaitGroup
+	for range events {
+		counting.Go(func() { n.Add(StoresPrepared, "") })
+		counting.Go(n.Close)
+	}
+	counting.Wait()
+	n.Close()
+	require.Contains(t, content(t, root), fmt.Sprintf("\nkata_tes_stores_prepared_total %d\n", events))
+	require.Empty(t, hook.AllEntries())
+}

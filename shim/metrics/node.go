@@ -14,7 +14,7 @@ import (
 )
 
 // Node is this process's access to the node's metrics. A nil Node counts
-// nothing.
+// nothing. Its methods may be called at the same time.
 type Node struct {
 	root string
 	log  *logrus.Entry
@@ -22,9 +22,9 @@ type Node struct {
 	mu sync.Mutex
 	// pending are events that the file does not have yet, by series.
 	pending map[string]uint64
-	// writing says that a goroutine brings them there.
-	writing bool
-	work    sync.WaitGroup
+	// writing is closed by the goroutine that brings them there when it ends;
+	// nil while there is none.
+	writing chan struct{}
 }
 
 // Open begins to count in the folder of metrics below root (package rundir).
@@ -33,8 +33,7 @@ type Node struct {
 func Open(root string, log *logrus.Entry) *Node {
 	n := &Node{root: root, log: log, pending: map[string]uint64{}}
 	if _, err := os.Stat(filepath.Join(rundir.MetricsPath(root), FileName)); err != nil {
-		n.writing = true
-		n.work.Go(n.write)
+		n.begin()
 	}
 	return n
 }
@@ -48,9 +47,8 @@ func (n *Node) Add(c Counter, value string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.pending[c.series(value)]++
-	if !n.writing {
-		n.writing = true
-		n.work.Go(n.write)
+	if n.writing == nil {
+		n.begin()
 	}
 }
 
@@ -60,14 +58,34 @@ func (n *Node) Close() {
 	if n == nil {
 		return
 	}
-	n.work.Wait()
+	n.await()
 	n.mu.Lock()
-	retry := len(n.pending) > 0
-	n.writing = retry
-	n.mu.Unlock()
-	if retry {
-		n.write()
+	if len(n.pending) > 0 && n.writing == nil {
+		n.begin()
 	}
+	n.mu.Unlock()
+	n.await()
+}
+
+// await waits for the goroutine that writes, if there is one.
+func (n *Node) await() {
+	n.mu.Lock()
+	writing := n.writing
+	n.mu.Unlock()
+	if writing != nil {
+		<-writing
+	}
+}
+
+// begin starts the goroutine that writes. The caller holds mu, or is the only
+// one to know n.
+func (n *Node) begin() {
+	ended := make(chan struct{})
+	n.writing = ended
+	go func() {
+		defer close(ended)
+		n.write()
+	}()
 }
 
 // write brings events to the file until there are none, or it can't.
@@ -76,7 +94,7 @@ func (n *Node) write() {
 		n.mu.Lock()
 		events := n.pending
 		if len(events) == 0 && !first {
-			n.writing = false
+			n.writing = nil
 			n.mu.Unlock()
 			return
 		}
@@ -97,5 +115,5 @@ func (n *Node) putBack(events map[string]uint64) {
 	for series, count := range events {
 		n.pending[series] += count
 	}
-	n.writing = false
+	n.writing = nil
 }
