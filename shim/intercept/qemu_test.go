@@ -55,7 +55,14 @@ func startQEMU(t *testing.T, p *pod) *qemu {
 			t.Logf("QEMU's messages: %s", messages.String())
 		}
 	})
-	require.Eventually(t, func() bool { _, err := os.Stat(monitor); return err == nil }, 20*time.Second, 10*time.Millisecond, "QEMU's monitor")
+	// Its file is there before somebody listens.
+	require.Eventually(t, func() bool {
+		conn, err := net.Dial("unix", monitor)
+		if err == nil {
+			err = conn.Close()
+		}
+		return err == nil
+	}, 20*time.Second, 10*time.Millisecond, "QEMU's monitor")
 	return q
 }
 
