@@ -41,6 +41,7 @@ func serve(t *testing.T, idle time.Duration) string {
 	c.HeaderDirectory = memory(t)
 	s := c.Stores[agentproto.ImageStore]
 	s.FindTimeout = config.Duration(time.Hour)
+	s.MountPoints = []string{filepath.Join(t.TempDir(), "image")}
 	c.Stores[agentproto.ImageStore] = s
 	target, err := store.New(agentproto.ImageStore, c, nil, logrus.NewEntry(log))
 	require.NoError(t, err)
