@@ -138,11 +138,16 @@ func (s *Store) hotplug(a *attempt, dev *os.File) error {
 
 // encrypt has the guest make the store of the disk.
 func (s *Store) encrypt(a *attempt) error {
-	guest, marker := a.guest, a.marker
+	vm, guest, marker := a.vm, a.guest, a.marker
 	// Before the call, because an answer may get lost, and Release doesn't mind
-	// a store that isn't prepared.
+	// a store that isn't prepared. A guest that doesn't answer because its
+	// virtual machine has ended has nothing to release any more.
 	s.undo.push("releasing the store in the guest", func(ctx context.Context) error {
-		return release(ctx, guest, marker)
+		err := release(ctx, guest, marker)
+		if err != nil && vm.Ended(ctx) {
+			return nil
+		}
+		return err
 	})
 	return a.run(s.life, "prepare", "prepare", s.Timeouts.Prepare, func(ctx context.Context) error {
 		answer, err := guest.Prepare(ctx, &agentv1.PrepareRequest{Store: agentproto.ImageStore, Marker: string(marker)})

@@ -97,6 +97,9 @@ func (r *recorder) Detach(ctx context.Context, marker agentproto.Marker) error {
 	return r.call(ctx, "detach")
 }
 
+// Ended is true once the answer to "ended" is an error.
+func (r *recorder) Ended(ctx context.Context) bool { return r.call(ctx, "ended") != nil }
+
 func (r *recorder) note(marker string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -227,6 +230,29 @@ func TestUndoGoesOnWhereItStopped(t *testing.T) {
 	r.answer("prepare", nil)
 	r.answer("detach", nil)
 	require.ErrorIs(t, s.Ensure(t.Context(), disk, "c1"), ErrClosed)
+}
+
+// A virtual machine that ended in the middle takes its store along; one that
+// only doesn't answer keeps its disk.
+func TestReleaseInAMachineThatHasEnded(t *testing.T) {
+	for name, test := range map[string]struct {
+		ended error
+		calls []string
+	}{
+		"ended":  {errors.New("yes"), []string{"release", "ended", "detach"}},
+		"silent": {nil, []string{"release", "ended"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, r, _ := newStore(t)
+			r.answer("prepare", failing(errors.New("connection reset")))
+			r.answer("release", failing(errors.New("no such device")))
+			r.answer("ended", failing(test.ended))
+			err := s.Ensure(t.Context(), disk, "c1")
+			require.ErrorIs(t, err, ErrNoAnswer)
+			require.Equal(t, test.ended == nil, errors.Is(err, ErrLeftover), err)
+			require.Equal(t, test.calls, r.took()[5:])
+		})
+	}
 }
 
 func TestReleaseOfWhatTheGuestNeverHad(t *testing.T) {
