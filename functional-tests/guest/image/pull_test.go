@@ -167,7 +167,7 @@ func TestPullFails(t *testing.T) {
 	t.Run("a store that is gone", func(t *testing.T) {
 		folder := t.TempDir()
 		s := r.store(folder)
-		layers, err := s.Pull(t.Context(), "app")
+		_, err := s.Pull(t.Context(), "app")
 		require.NoError(t, err)
 		require.NoError(t, os.RemoveAll(filepath.Join(folder, "layers")))
 		layers, err = s.Pull(t.Context(), "app")

@@ -1,0 +1,82 @@
+// Copyright (c) 2026 The kata-tes Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package sandbox
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	agent "github.com/kata-containers/kata-containers/src/runtime/virtcontainers/pkg/agent/protocols/grpc"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to mount")
+	}
+}
+
+// TestEphemeral asks for /dev/shm as Kata's runtime does, and for a volume in
+// memory that belongs to a group.
+func TestEphemeral(t *testing.T) {
+	needRoot(t)
+	folder := t.TempDir()
+	for name, options := range map[string][]string{
+		"shm":    {"noexec", "nosuid", "nodev", "mode=1777", "size=67108864"},
+		"volume": {"fsgid=77"},
+	} {
+		path := filepath.Join(folder, name)
+		storage := &agent.Storage{Driver: "ephemeral", Source: "tmpfs", Fstype: "tmpfs", MountPoint: path, Options: options}
+		require.NoError(t, Ephemeral(storage))
+		t.Cleanup(func() { require.NoError(t, unix.Unmount(path, 0)) })
+		require.NoError(t, os.WriteFile(filepath.Join(path, "file"), nil, 0o600))
+		require.NoError(t, Ephemeral(storage), "the next container shares it")
+		require.FileExists(t, filepath.Join(path, "file"))
+	}
+	var shm unix.Statfs_t
+	require.NoError(t, unix.Statfs(filepath.Join(folder, "shm"), &shm))
+	require.Equal(t, uint64(64<<20), shm.Blocks*uint64(shm.Bsize))
+	require.Equal(t, int64(unix.ST_NOEXEC|unix.ST_NOSUID|unix.ST_NODEV), shm.Flags&(unix.ST_NOEXEC|unix.ST_NOSUID|unix.ST_NODEV))
+	checkFolder(t, filepath.Join(folder, "volume"), 77, os.ModeSetgid|0o777)
+
+	require.Error(t, Ephemeral(&agent.Storage{Source: "x", Fstype: "no-such-thing", MountPoint: filepath.Join(folder, "other")}))
+}
+
+func TestLocal(t *testing.T) {
+	needRoot(t)
+	path := filepath.Join(t.TempDir(), "volume")
+	require.NoError(t, Local(&agent.Storage{Driver: "local", MountPoint: path, Options: []string{"mode=0770", "fsgid=77"}}))
+	checkFolder(t, path, 77, os.ModeSetgid|0o770)
+	require.Error(t, Local(&agent.Storage{MountPoint: path, Options: []string{"mode=9"}}))
+	require.Error(t, Local(&agent.Storage{MountPoint: path, Options: []string{"fsgid=wheel"}}))
+}
+
+func checkFolder(t *testing.T, path string, group uint32, mode os.FileMode) {
+	t.Helper()
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.Equal(t, mode, info.Mode()&(os.ModePerm|os.ModeSetgid))
+	var stat unix.Stat_t
+	require.NoError(t, unix.Stat(path, &stat))
+	require.Equal(t, group, stat.Gid)
+}
+
+func TestNamespaces(t *testing.T) {
+	needRoot(t)
+	n, err := NewNamespaces(filepath.Join(t.TempDir(), "ns"), "a-pod")
+	require.NoError(t, err)
+	own, err := os.Hostname()
+	require.NoError(t, err)
+	require.NotEqual(t, "a-pod", own, "this process stays where it is")
+	for kind, file := range map[string]string{"ipc": n.IPC, "uts": n.UTS} {
+		t.Cleanup(func() { require.NoError(t, unix.Unmount(file, 0)) })
+		var theirs, ours unix.Stat_t
+		require.NoError(t, unix.Stat(file, &theirs))
+		require.NoError(t, unix.Stat("/proc/self/ns/"+kind, &ours))
+		require.NotEqual(t, ours.Ino, theirs.Ino, kind)
+	}
+}
