@@ -170,7 +170,7 @@ func TestPullFails(t *testing.T) {
 		_, err := s.Pull(t.Context(), "app")
 		require.NoError(t, err)
 		require.NoError(t, os.RemoveAll(filepath.Join(folder, "layers")))
-		layers, err = s.Pull(t.Context(), "app")
+		layers, err := s.Pull(t.Context(), "app")
 		require.NoError(t, err)
 		require.FileExists(t, filepath.Join(layers[0], "file"))
 	})

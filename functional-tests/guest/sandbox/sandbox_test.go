@@ -6,6 +6,7 @@ package sandbox
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	agent "github.com/kata-containers/kata-containers/src/runtime/virtcontainers/pkg/agent/protocols/grpc"
@@ -67,6 +68,8 @@ func checkFolder(t *testing.T, path string, group uint32, mode os.FileMode) {
 
 func TestNamespaces(t *testing.T) {
 	needRoot(t)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	n, err := NewNamespaces(filepath.Join(t.TempDir(), "ns"), "a-pod")
 	require.NoError(t, err)
 	own, err := os.Hostname()
@@ -76,7 +79,7 @@ func TestNamespaces(t *testing.T) {
 		t.Cleanup(func() { require.NoError(t, unix.Unmount(file, 0)) })
 		var theirs, ours unix.Stat_t
 		require.NoError(t, unix.Stat(file, &theirs))
-		require.NoError(t, unix.Stat("/proc/self/ns/"+kind, &ours))
+		require.NoError(t, unix.Stat("/proc/thread-self/ns/"+kind, &ours))
 		require.NotEqual(t, ours.Ino, theirs.Ino, kind)
 	}
 }
