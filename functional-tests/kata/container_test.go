@@ -9,6 +9,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -46,7 +47,8 @@ func TestContainersOnTheStore(t *testing.T) {
 	lab.NothingLeft(t)
 	lab.KeepConsoles(t)
 	containerd := lab.StartContainerd(t, lab.Containerd2)
-	volume := lab.NewVolumeGroup(t, "open-local-pool-0", gib).Create(t, "store", gib)
+	group := lab.NewVolumeGroup(t, "open-local-pool-0", gib+64<<20)
+	volume, data := group.Create(t, "store", gib), group.Create(t, "data", 64<<20)
 	pod := containerd.StartPod(t, lab.PodSpec{Name: "containers", Handler: lab.Tes})
 	pod.StartContainer(t, sidecar(volume))
 	guest := pod.MustGuest(t)
@@ -71,6 +73,7 @@ func TestContainersOnTheStore(t *testing.T) {
 	})
 	t.Run("no such image", func(t *testing.T) { checkNoImage(t, containerd, pod) })
 	t.Run("files are on the store, unreadable for the host", func(t *testing.T) { checkFiles(t, app, guest, volume) })
+	t.Run("an ordinary block volume beside the store", func(t *testing.T) { checkBlockVolume(t, pod, data) })
 	t.Run("an image is pulled once", func(t *testing.T) { checkSharedLayers(t, pod, guest) })
 	t.Run("a stop is a signal", func(t *testing.T) {
 		require.NoError(t, app.Stop(t.Context(), 30))
@@ -149,6 +152,20 @@ func checkFiles(t *testing.T, app *lab.Container, guest lab.Guest, volume lab.Vo
 	require.NoError(t, err)
 	require.Empty(t, found.Texts, "readable on the host")
 	require.Greater(t, found.Written, 300, "blocks: the images alone are over a megabyte")
+}
+
+// checkBlockVolume has stock Kata plug a disk for one container: it reads what
+// the host wrote, and the store stays what it is when that disk goes.
+func checkBlockVolume(t *testing.T, pod *lab.Pod, data lab.Volume) {
+	require.NoError(t, os.WriteFile(data.Path, []byte("written by the host\n"), 0o600))
+	host(t, "sync")
+	spec := script("data", "head -n 1 /dev/data")
+	spec.Devices = []lab.Device{{Host: data.Path, Container: "/dev/data"}}
+	c := pod.StartContainer(t, spec)
+	require.Zero(t, exitOf(t, c).GetExitCode())
+	checkLog(t, c, "stdout written by the host")
+	require.NoError(t, c.Remove(t.Context()))
+	checkListings(t, pod.MustGuest(t))
 }
 
 // checkSharedLayers starts two containers of one image at once.

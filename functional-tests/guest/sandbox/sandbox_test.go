@@ -4,12 +4,14 @@
 package sandbox
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"runtime"
 	"testing"
 
 	agent "github.com/kata-containers/kata-containers/src/runtime/virtcontainers/pkg/agent/protocols/grpc"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 )
@@ -81,5 +83,42 @@ func TestNamespaces(t *testing.T) {
 		require.NoError(t, unix.Stat(file, &theirs))
 		require.NoError(t, unix.Stat("/proc/thread-self/ns/"+kind, &ours))
 		require.NotEqual(t, ours.Ino, theirs.Ino, kind)
+	}
+}
+
+// TestDevices finds disks in a tree like a guest's sysfs.
+func TestDevices(t *testing.T) {
+	sysfs := t.TempDir()
+	write := func(path, content string) {
+		path = filepath.Join(sysfs, path)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+	}
+	write("class/scsi_host/host0/scan", "")
+	write("class/scsi_device/0:0:1:7/device/block/sdb/dev", "8:16\n")
+	write("devices/pci0000:00/0000:00:02.0/0000:01:03.0/virtio5/block/vda/dev", "254:0\n")
+	spec := &specs.Spec{Linux: &specs.Linux{Devices: []specs.LinuxDevice{
+		{Path: "/dev/one", Type: "b", Major: 253, Minor: 9}, {Path: "/dev/two", Type: "b", Major: 253, Minor: 10}, {Path: "/dev/kept", Type: "c", Major: 1, Minor: 3},
+	}}}
+	require.NoError(t, Devices(t.Context(), sysfs, []*agent.Device{
+		{Id: "1:7", Type: "scsi", ContainerPath: "/dev/one"}, {Id: "02/03", Type: "blk", ContainerPath: "/dev/two"},
+	}, spec))
+	var numbers [][2]int64
+	for _, device := range spec.Linux.Devices {
+		numbers = append(numbers, [2]int64{device.Major, device.Minor})
+	}
+	require.Equal(t, [][2]int64{{8, 16}, {254, 0}, {1, 3}}, numbers)
+	require.Len(t, spec.Linux.Resources.Devices, 3)
+	require.Equal(t, int64(16), *spec.Linux.Resources.Devices[0].Minor)
+	scan, err := os.ReadFile(filepath.Join(sysfs, "class/scsi_host/host0/scan"))
+	require.NoError(t, err)
+	require.Equal(t, "0 1 7", string(scan), "that address, and no other")
+
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, device := range []*agent.Device{
+		{Id: "1:8", Type: "scsi"}, {Id: "- -", Type: "scsi"}, {Id: "04", Type: "blk"}, {Id: "x", Type: "nvdimm"},
+	} {
+		require.Error(t, Devices(gone, sysfs, []*agent.Device{device}, spec), device.Id)
 	}
 }
