@@ -62,7 +62,7 @@ func listings(t *testing.T, guest lab.Guest) {
 		{"cryptsetup status ephemeral_image_encrypted_disk --header /run/kata-tes/trusted_store.luks2", "aes-xts-plain64"},
 		{"mount|grep image", "on /run/image type ext4 (rw,relatime)"},
 		{"df -h /run/image", "ephemeral_image_encrypted_disk"},
-		{"ls /run/image/", "lost+found"},
+		{"ls /run/image/", "layers"},
 	} {
 		// Through cat: lsblk breaks lines for a terminal.
 		output := guest.Must(t, listing.command+" | cat")
