@@ -126,6 +126,10 @@ fuzz: ## Every fuzz target for FUZZTIME (default 30s) each
 bench: node ## Forwarding, memory, steps of Create, Prepare beside CDH's commands
 	functional-tests/bench.sh
 
+.PHONY: memory
+memory: node ## Guest memory against image size, with a store and without: writes docs/memory.md
+	functional-tests/memory.sh
+
 ##@ Housekeeping
 .PHONY: clean
 clean: ## Remove build/ (everything that was built, images included)

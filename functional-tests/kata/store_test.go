@@ -20,7 +20,7 @@ const gib = 1 << 30
 // sidecar is the proposal's first container.
 func sidecar(volume lab.Volume) lab.ContainerSpec {
 	return lab.ContainerSpec{
-		Name:    "sidecar-trusted-store",
+		Name: "sidecar-trusted-store", Image: "docker.io/library/pause:latest", Command: []string{"/pause"},
 		Devices: []lab.Device{{Host: volume.Path, Container: lab.TrustedStore}},
 	}
 }
@@ -90,7 +90,7 @@ func checkListings(t *testing.T, guest lab.Guest) {
 
 	require.Contains(t, guest.Must(t, "mount | grep image"), mapping+" on /run/image type ext4 (rw,relatime)")
 	require.Contains(t, guest.Must(t, "lsblk --fs --list"), "ephemeral_image_encrypted_disk")
-	require.Contains(t, guest.Must(t, "ls /run/image"), "lost+found")
+	require.Equal(t, "layers\nlost+found\noverlay\n", guest.Must(t, "ls /run/image"), "images and what containers write, nothing else")
 
 	var blocks, size int
 	_, err := fmt.Sscan(guest.Must(t, "stat -f -c '%a %S' /run/image"), &blocks, &size)

@@ -6,7 +6,9 @@ package lab
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,8 +46,9 @@ type ContainerSpec struct {
 
 // Container is one that was created.
 type Container struct {
-	ID  string
-	pod *Pod
+	ID      string
+	pod     *Pod
+	logPath string
 }
 
 // Create creates a container as the kubelet does. Kata's own create comes with
@@ -53,13 +56,14 @@ type Container struct {
 func (p *Pod) Create(ctx context.Context, spec ContainerSpec) (*Container, error) {
 	ctx, cancel := context.WithTimeout(ctx, podLimit)
 	defer cancel()
+	config := p.containerConfig(spec)
 	answer, err := p.containerd.runtime.CreateContainer(ctx, &runtime.CreateContainerRequest{
-		PodSandboxId: p.ID, Config: p.containerConfig(spec), SandboxConfig: p.Config,
+		PodSandboxId: p.ID, Config: config, SandboxConfig: p.Config,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("creating container %s: %w", spec.Name, err)
 	}
-	return &Container{ID: answer.ContainerId, pod: p}, nil
+	return &Container{ID: answer.ContainerId, pod: p, logPath: filepath.Join(p.Config.LogDirectory, config.LogPath)}, nil
 }
 
 // Run creates and starts a container. A container that could not be started is
@@ -181,4 +185,23 @@ func (c *Container) Exec(ctx context.Context, command ...string) (*runtime.ExecS
 		return nil, fmt.Errorf("running %q in container %s: %w", command, c.ID, err)
 	}
 	return answer, nil
+}
+
+// Log is what `kubectl logs` shows: the lines that containerd wrote down, each
+// with its stream in front ("stdout hello").
+func (c *Container) Log() ([]string, error) {
+	content, err := os.ReadFile(c.logPath)
+	if err != nil {
+		return nil, fmt.Errorf("reading the log of container %s: %w", c.ID, err)
+	}
+	var lines []string
+	for line := range strings.Lines(string(content)) {
+		// Time, stream, a tag for whole or partial lines, text.
+		fields := strings.SplitN(strings.TrimRight(line, "\r\n"), " ", 4)
+		if len(fields) != 4 {
+			return nil, fmt.Errorf("the log of container %s has the line %q", c.ID, line)
+		}
+		lines = append(lines, fields[1]+" "+fields[3])
+	}
+	return lines, nil
 }

@@ -25,6 +25,8 @@ const readyLimit = time.Minute
 // Containerd is one that runs.
 type Containerd struct {
 	Version
+	// Registry is where guests pull images from.
+	Registry *Registry
 
 	runtime runtime.RuntimeServiceClient
 	conn    *grpc.ClientConn
@@ -39,12 +41,13 @@ type Containerd struct {
 func StartContainerd(t testing.TB, v Version) *Containerd {
 	t.Helper()
 	NeedNode(t)
-	StartRegistry(t)
+	registry := StartRegistry(t)
 	started := time.Now()
 	c, err := newContainerd(v)
 	if err != nil {
 		t.Fatalf("starting %s: %v", v.Name, err)
 	}
+	c.Registry = registry
 	t.Cleanup(func() {
 		if err := c.close(); err != nil {
 			t.Errorf("stopping %s: %v", v.Name, err)
@@ -144,6 +147,20 @@ func (c *Containerd) importImages() error {
 		}
 	}
 	return nil
+}
+
+// AddImage puts one of the images that only some tests need into the registry.
+// What runs in a guest is what the guest pulls, so for containerd the name is
+// enough: here another image has it, so that a large one is not unpacked twice.
+// (Installations do the same by a snapshotter that makes no snapshots.)
+func (c *Containerd) AddImage(t testing.TB, fullName string) {
+	t.Helper()
+	if err := c.Registry.Add(fullName); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Ctr("images", "tag", Busybox, fullName); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Ctr runs this version's ctr in the kubelet's namespace.

@@ -20,8 +20,9 @@ import (
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// podLimit bounds each call about a pod: an emulated one starts in 8 to 16 s.
-const podLimit = 3 * time.Minute
+// podLimit bounds each call about a pod: an emulated one starts in 8 to 16 s,
+// and an image of half a gigabyte takes two minutes.
+const podLimit = 6 * time.Minute
 
 // PodSpec is what differs between pods.
 type PodSpec struct {

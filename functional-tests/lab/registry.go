@@ -123,8 +123,29 @@ func (r *Registry) awaitReady() error {
 	}
 }
 
-// fill pushes the images of a layout, each under its name at docker.io.
+// fill pushes all images of a layout.
 func (r *Registry) fill(folder string) error {
+	return eachImage(folder, r.push)
+}
+
+// Add pushes one of the images that only some tests need (parts/payload.sh).
+func (r *Registry) Add(fullName string) error {
+	found := false
+	err := eachImage(payload+"/registry-more", func(name string, image v1.Image) error {
+		if name != fullName {
+			return nil
+		}
+		found = true
+		return r.push(name, image)
+	})
+	if err == nil && !found {
+		err = fmt.Errorf("the payload has no image %s", fullName)
+	}
+	return err
+}
+
+// eachImage calls do with the images of an OCI layout and their names.
+func eachImage(folder string, do func(fullName string, image v1.Image) error) error {
 	path, err := layout.FromPath(folder)
 	if err != nil {
 		return fmt.Errorf("reading the payload's images: %w", err)
@@ -142,13 +163,14 @@ func (r *Registry) fill(folder string) error {
 		if err != nil {
 			return fmt.Errorf("reading the payload's images: %w", err)
 		}
-		if err := r.push(entry.Annotations["org.opencontainers.image.ref.name"], image); err != nil {
+		if err := do(entry.Annotations["org.opencontainers.image.ref.name"], image); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// push makes an image known under its name at docker.io.
 func (r *Registry) push(fullName string, image v1.Image) error {
 	rest, ok := strings.CutPrefix(fullName, "docker.io/")
 	if !ok {

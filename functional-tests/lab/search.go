@@ -40,13 +40,17 @@ func (v Volume) Search(texts ...[]byte) (found Found, err error) {
 		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
 			return Found{}, fmt.Errorf("reading %s: %w", v.Path, err)
 		}
+		written := 0
 		for offset := 0; offset < n; offset += block {
 			if !bytes.Equal(buffer[longest+offset:longest+min(offset+block, n)], zeros[:min(block, n-offset)]) {
-				found.Written++
+				written++
 			}
 		}
+		found.Written += written
 		for i, text := range texts {
-			if !seen[i] && bytes.Contains(buffer[:longest+n], text) {
+			// A text that begins in the last chunk ends in this one, so it is
+			// not all zero. Most of a volume is.
+			if written > 0 && !seen[i] && bytes.Contains(buffer[:longest+n], text) {
 				seen[i] = true
 				found.Texts = append(found.Texts, fmt.Sprintf("%q", text))
 			}

@@ -15,6 +15,8 @@
 
 bin=$build/bin
 busybox=$parts/rootfs/root/bin/busybox
+# MiB; the last one is larger than a guest's memory (kata-config).
+image_sizes=(32 64 128 256 544)
 host_binaries=(containerd-shim-kata-tes-v2 kata-tes-qemu kata-tes)
 version=$(git -C "$repo" describe --always --dirty 2>/dev/null || echo unknown)
 
@@ -58,7 +60,7 @@ assemble() {
   guest_image "$out"
   kata_configuration "$out/kata-containers"
   cp -al "$parts/images/archives" "$out/images"
-  cp -al "$parts/images/registry" "$out/registry"
+  cp -al "$parts/images/registry" "$parts/images/registry-more" "$out/"
   mkdir "$out/containerd"
   cp "$repo"/configs/containerd/*.toml "$out/containerd/"
   # What a user applies to a cluster.
@@ -102,24 +104,30 @@ configuration() {
   (($# == 0)) || cp "$@" "$folder/config.d/"
 }
 
-# container_images: archives for containerd, a layout for the registry. A part
-# of its own: changes of ours do not touch it.
+# container_images: archives for containerd, layouts for the registry (what
+# every test needs, and what some ask for). A part of its own: changes of ours
+# do not touch it.
 container_images() {
-  local out=$1 applet links=()
-  for applet in sh sleep cat echo true false ls ps id env head tail stty tty dd od sync test expr seq grep kill sha256sum hostname; do
-    links+=("/bin/$applet:busybox")
-  done
+  local out=$1 applet size busybox_files
   # What an image has that its host must not find on the volume.
   printf 'marker of the busybox image: %s\n' "$(sha256sum <"$build/guest/mkimage" | cut -c1-32)" >"$out/marker"
+  busybox_files=("/bin/busybox=$busybox" "/etc/marker=$out/marker")
+  for applet in sh sleep cat echo true false ls ps id env head tail stty tty dd od sync test expr seq grep kill sha256sum hostname; do
+    busybox_files+=("/bin/$applet:busybox")
+  done
   mkdir "$out/archives"
-  image pause -archive "$out/archives/pause.tar" -cmd /pause "/pause=$build/guest/pause"
-  image busybox -archive "$out/archives/busybox.tar" -cmd sh "/bin/busybox=$busybox" "${links[@]}" "/etc/marker=$out/marker"
+  image registry pause -archive "$out/archives/pause.tar" -cmd /pause "/pause=$build/guest/pause"
+  image registry busybox -archive "$out/archives/busybox.tar" "${busybox_files[@]}"
+  for size in "${image_sizes[@]}"; do
+    image registry-more "large-$size" "${busybox_files[@]}" ++ "/pattern=pattern:${size}M" "/pattern.sha256=sum:${size}M:/pattern"
+  done
 }
 
+# image LAYOUT NAME ARGUMENT...
 image() {
-  local name=$1
-  shift
-  "$build/guest/mkimage" -layout "$out/registry" -name "docker.io/library/$name:latest" "$@"
+  local layout=$1 name=$2
+  shift 2
+  "$build/guest/mkimage" -layout "$out/$layout" -name "docker.io/library/$name:latest" "$@"
 }
 
 for variable in KATA_AGENT GUEST_KERNEL KATA_CONFIG; do

@@ -151,7 +151,7 @@ func pauseAndResume(t *testing.T, r *rig, runtime, id string) any {
 func update(t *testing.T, r *rig, runtime, id string) any {
 	r.detached(t, runtime, id)
 	memory, processes := int64(77<<20), int64(55)
-	resources, err := json.Marshal(specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &memory}, Pids: &specs.LinuxPids{Limit: processes}})
+	resources, err := json.Marshal(specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &memory}, Pids: &specs.LinuxPids{Limit: &processes}})
 	require.NoError(t, err)
 	_, err = r.tasks.Update(call(t), &tasks.UpdateTaskRequest{ContainerID: id, Resources: &anypb.Any{
 		TypeUrl: "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources", Value: resources,

@@ -5,41 +5,60 @@ package main
 
 import (
 	"archive/tar"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// newLayer makes the image's only layer: what the arguments name, and the
-// folders that any program expects. It is a file, which the caller removes.
-func newLayer(args []string) (_ string, err error) {
-	out, err := os.CreateTemp("", "mkimage-")
-	if err != nil {
-		return "", err
-	}
-	defer func() {
-		if err = errors.Join(err, out.Close()); err != nil {
-			err = errors.Join(err, os.Remove(out.Name()))
+// newLayers makes a file for each layer.
+func newLayers(folder string, args []string) ([]string, error) {
+	var files []string
+	for len(args) > 0 {
+		end := slices.Index(args, "++")
+		if end < 0 {
+			end = len(args)
 		}
-	}()
+		file := filepath.Join(folder, strconv.Itoa(len(files)))
+		if err := writeLayer(file, args[:end], len(files) == 0); err != nil {
+			return nil, err
+		}
+		files = append(files, file)
+		args = args[min(end+1, len(args)):]
+	}
+	return files, nil
+}
+
+// writeLayer writes what the arguments name and, to the lowest layer, the
+// folders that any program expects.
+func writeLayer(file string, args []string, lowest bool) (err error) {
+	out, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
 	w := tar.NewWriter(out)
-	for _, folder := range []string{"bin/", "etc/", "proc/", "sys/", "dev/", "tmp/", "root/"} {
-		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: folder, Mode: 0o755}); err != nil {
-			return "", err
+	if lowest {
+		for _, folder := range []string{"bin/", "etc/", "proc/", "sys/", "dev/", "tmp/", "root/"} {
+			if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: folder, Mode: 0o755}); err != nil {
+				return err
+			}
 		}
 	}
 	for _, arg := range args {
 		if err := add(w, arg); err != nil {
-			return "", fmt.Errorf("adding %s: %w", arg, err)
+			return fmt.Errorf("adding %s: %w", arg, err)
 		}
 	}
 	if err := w.Close(); err != nil {
-		return "", fmt.Errorf("ending the layer: %w", err)
+		return fmt.Errorf("ending a layer: %w", err)
 	}
-	return out.Name(), nil
+	return nil
 }
 
 func add(w *tar.Writer, arg string) error {
@@ -62,14 +81,24 @@ func add(w *tar.Writer, arg string) error {
 	return w.WriteHeader(&tar.Header{Typeflag: tar.TypeSymlink, Name: strings.TrimPrefix(link, "/"), Linkname: target, Mode: 0o777})
 }
 
-// open gives a file's content, or a pattern.
+// open gives the content of a file, of a pattern, or of a pattern's checksum.
 func open(file string) (io.ReadCloser, int64, error) {
 	if text, ok := strings.CutPrefix(file, "pattern:"); ok {
-		mebibytes, err := strconv.ParseInt(strings.TrimSuffix(text, "M"), 10, 32)
+		size, err := parseSize(text)
+		return io.NopCloser(newPattern()), size, err
+	}
+	if text, ok := strings.CutPrefix(file, "sum:"); ok {
+		text, name, _ := strings.Cut(text, ":")
+		size, err := parseSize(text)
 		if err != nil {
-			return nil, 0, fmt.Errorf("size of the pattern: %w", err)
+			return nil, 0, err
 		}
-		return io.NopCloser(newPattern()), mebibytes << 20, nil
+		sum := sha256.New()
+		if _, err := io.CopyN(sum, newPattern(), size); err != nil {
+			return nil, 0, err
+		}
+		line := fmt.Sprintf("%x  %s\n", sum.Sum(nil), name)
+		return io.NopCloser(strings.NewReader(line)), int64(len(line)), nil
 	}
 	f, err := os.Open(file)
 	if err != nil {
@@ -82,27 +111,10 @@ func open(file string) (io.ReadCloser, int64, error) {
 	return f, info.Size(), nil
 }
 
-// pattern repeats one block of noise for ever. The block fits gzip's window, so
-// it compresses to a thousandth, and has no zeros that a file system might
-// leave out.
-type pattern struct {
-	block  []byte
-	offset int
-}
-
-func newPattern() *pattern {
-	const size = 16 << 10
-	block := make([]byte, 0, size)
-	// A linear congruential generator (Knuth's MMIX), the same every time.
-	for state := uint64(1); len(block) < size; {
-		state = state*6364136223846793005 + 1442695040888963407
-		block = append(block, byte(state>>33)|1)
+func parseSize(text string) (int64, error) {
+	mebibytes, err := strconv.ParseInt(strings.TrimSuffix(text, "M"), 10, 32)
+	if err != nil {
+		return 0, fmt.Errorf("size of a pattern: %w", err)
 	}
-	return &pattern{block: block}
-}
-
-func (p *pattern) Read(out []byte) (int, error) {
-	n := copy(out, p.block[p.offset:])
-	p.offset = (p.offset + n) % len(p.block)
-	return n, nil
+	return mebibytes << 20, nil
 }

@@ -7,9 +7,10 @@
 //	mkimage -archive busybox.tar -layout registry -name docker.io/library/busybox:latest -cmd sh \
 //	  /bin/busybox=build/busybox /bin/sh:/bin/busybox /data=pattern:640M
 //
-// `path=file` copies a file, `link:target` makes a symbolic link, and
-// `path=pattern:size` a file of that many MiB (suffix M) whose content takes its
-// full size wherever it is unpacked, but hardly any compressed.
+// `path=file` copies a file and `link:target` makes a symbolic link. A word `++`
+// begins a further layer. `path=pattern:size` is a file of that many MiB (suffix
+// M) whose content takes its full size wherever it is unpacked, but hardly any
+// compressed; `path=sum:size:file` is its checksum, for `sha256sum -c`.
 //
 // An archive is in the format of `docker save`, for containerd. A layout is the
 // OCI's: a folder to which images are added, for a registry.
@@ -40,12 +41,16 @@ func main() {
 }
 
 func run(archive, layout, name string, command, files []string) (err error) {
-	layer, err := newLayer(files)
+	folder, err := os.MkdirTemp("", "mkimage-")
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.Remove(layer)) }()
-	image, err := newImage(layer, command)
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	layers, err := newLayers(folder, files)
+	if err != nil {
+		return err
+	}
+	image, err := newImage(layers, command)
 	if err != nil {
 		return err
 	}

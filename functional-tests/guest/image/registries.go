@@ -84,7 +84,7 @@ func (r Registries) match(full string) (best Registry, found bool) {
 	for _, registry := range r.Registries {
 		prefix := registry.prefix()
 		rest, ok := strings.CutPrefix(full, prefix)
-		if ok && (rest == "" || strings.ContainsAny(rest[:1], "/:@")) && (!found || len(prefix) > len(best.prefix())) {
+		if ok && prefix != "" && (rest == "" || strings.ContainsAny(rest[:1], "/:@")) && (!found || len(prefix) > len(best.prefix())) {
 			best, found = registry, true
 		}
 	}

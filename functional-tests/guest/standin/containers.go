@@ -116,6 +116,9 @@ func (cs *containers) create(ctx context.Context, r *agent.CreateContainerReques
 	if err := cs.adapt(spec, r.SandboxPidns); err != nil {
 		return err
 	}
+	if err := sandbox.Devices(ctx, "/sys", r.Devices, spec); err != nil {
+		return err
+	}
 	if c, err = newContainer(ctx, id, r.ExecId, bundle, spec); err != nil {
 		return err
 	}

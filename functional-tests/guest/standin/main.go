@@ -9,7 +9,7 @@
 // can prove what happened in which order.
 //
 // Not the real thing: there is no policy, no attestation, no encrypted or signed
-// image, no hotplugged device of Kata's own.
+// image.
 package main
 
 import (

@@ -103,7 +103,9 @@ func (s *stdio) forRunc() (runc.IO, runc.ConsoleSocket) {
 }
 
 // Set gives a command the process's ends.
-func (s *stdio) Set(cmd *exec.Cmd) { cmd.Stdin, cmd.Stdout, cmd.Stderr = s.theirs[0], s.theirs[1], s.theirs[2] }
+func (s *stdio) Set(cmd *exec.Cmd) {
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.theirs[0], s.theirs[1], s.theirs[2]
+}
 
 // Stdin, Stdout and Stderr are our ends.
 func (s *stdio) Stdin() io.WriteCloser { return s.stdin }
