@@ -45,7 +45,8 @@ func (c *cluster) boot(ctx context.Context, config node.Config) (*node.Node, err
 	n, err := node.Boot(ctx, config)
 	if err != nil {
 		cancel()
-		<-started
+		// It has nothing to say but that it was cancelled.
+		_ = <-started
 		return nil, err
 	}
 	if err = <-started; err == nil {
