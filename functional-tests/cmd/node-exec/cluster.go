@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -45,8 +46,9 @@ func (c *cluster) boot(ctx context.Context, config node.Config) (*node.Node, err
 	n, err := node.Boot(ctx, config)
 	if err != nil {
 		cancel()
-		// It has nothing to say but that it was cancelled.
-		_ = <-started
+		if stopped := <-started; !errors.Is(stopped, context.Canceled) {
+			err = errors.Join(err, stopped)
+		}
 		return nil, err
 	}
 	if err = <-started; err == nil {
