@@ -29,6 +29,24 @@ func TestPodIsTheProposals(t *testing.T) {
 	require.Equal(t, want, string(pod))
 }
 
+// TestNativeSidecarIsTheProposalsPod: the same pod, apart from where the sidecar
+// stands.
+func TestNativeSidecarIsTheProposalsPod(t *testing.T) {
+	proposals, err := os.ReadFile("kubernetes/trusted_store_cc.yaml")
+	require.NoError(t, err)
+	native, err := os.ReadFile("kubernetes/trusted_store_native_sidecar.yaml")
+	require.NoError(t, err)
+
+	const sidecar, application = "   - name: sidecar-trusted-store\n     image: pause\n", "   - name: application\n"
+	want := strings.NewReplacer(
+		"  containers:\n"+sidecar, "  initContainers:\n"+sidecar+"     restartPolicy: Always\n",
+		application, "  containers:\n"+application,
+	).Replace(string(proposals))
+	at := strings.Index(string(native), "apiVersion:")
+	require.GreaterOrEqual(t, at, 0)
+	require.Equal(t, want, string(native)[at:])
+}
+
 func TestContainerdDropIns(t *testing.T) {
 	for _, c := range []struct {
 		file    string

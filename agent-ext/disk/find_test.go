@@ -100,6 +100,31 @@ func TestFindByEvent(t *testing.T) {
 	require.Less(t, time.Since(began), 30*time.Second)
 }
 
+// A disk that the kernel shows before it has added it is not looked at yet.
+func TestFindADiskThatIsBeingAdded(t *testing.T) {
+	tr := newTree(t)
+	tr.scsi("sda", "8:0", someMarker)
+	holders := filepath.Join(tr.Sysfs, "block", "sda", "holders")
+	require.NoError(t, os.Remove(holders))
+	events := newEvents()
+	looked := make(chan error, 1)
+	go func() {
+		_, err := tr.Find(t.Context(), someMarker, events.listen)
+		looked <- err
+	}()
+	// Taken only after the first look.
+	events.c <- struct{}{}
+	events.c <- struct{}{}
+	select {
+	case err := <-looked:
+		t.Fatalf("it was taken: %v", err)
+	default:
+	}
+	require.NoError(t, os.Mkdir(holders, 0o700))
+	events.c <- struct{}{}
+	require.NoError(t, <-looked)
+}
+
 func TestFindNothing(t *testing.T) {
 	tr := newTree(t)
 	tr.scsi("sda", "8:0", otherMarker)

@@ -32,11 +32,20 @@ func (s System) matching(marker string) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		if serial == marker {
+		if serial == marker && s.isAdded(e.Name()) {
 			names = append(names, e.Name())
 		}
 	}
 	return names, nil
+}
+
+// isAdded says whether the kernel has added the disk. It shows it in /sys/block
+// a moment before its folder "holders" (device_add_disk in block/genhd.c),
+// which tells whether somebody uses it. Its event, or the ticker, brings the
+// next look.
+func (s System) isAdded(name string) bool {
+	_, err := os.Stat(filepath.Join(s.sysfs(), "block", name, "holders"))
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // serial is the disk's serial number, empty where it has none: most block

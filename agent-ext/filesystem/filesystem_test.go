@@ -179,8 +179,9 @@ func TestMountRefusesMountPoints(t *testing.T) {
 	needMounts(t)
 	at := filepath.Join(t.TempDir(), "image")
 	unmountAll(t, at)
-	require.NoError(t, os.Mkdir(at, 0o700))
+	require.NoError(t, CheckMountPoint(at), "it is made")
 	require.NoError(t, unix.Mount("tmpfs", at, "tmpfs", 0, ""))
+	require.ErrorIs(t, CheckMountPoint(at), ErrMountPoint)
 	require.ErrorIs(t, mountAs("tmpfs", "tmpfs", at), ErrMountPoint)
 	require.ErrorIs(t, Bind(t.TempDir(), at), ErrMountPoint)
 }

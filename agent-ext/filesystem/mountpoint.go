@@ -16,6 +16,17 @@ import (
 // ErrMountPoint says that a mount point cannot be used.
 var ErrMountPoint = errors.New("the mount point is not an empty directory of its own")
 
+// CheckMountPoint says whether a file system can be mounted there, and makes the
+// directory where it is missing. It is an early word only: Mount and Bind look
+// again.
+func CheckMountPoint(at string) error {
+	dir, err := openMountPoint(at)
+	if err != nil {
+		return err
+	}
+	return dir.Close()
+}
+
 // openMountPoint makes the directory where it is missing and gives it checked.
 // Mounting goes by the descriptor, so that nobody can exchange the path after
 // the check.

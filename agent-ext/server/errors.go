@@ -11,6 +11,7 @@ import (
 	"github.com/kata-tes/kata-tes/agent-ext/filesystem"
 	"github.com/kata-tes/kata-tes/agent-ext/luks"
 	"github.com/kata-tes/kata-tes/agent-ext/store"
+	agentv1 "github.com/kata-tes/kata-tes/agentproto/v1"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -37,13 +38,39 @@ var kinds = []struct {
 	{context.Canceled, codes.Canceled},
 }
 
+// reasons are what the host is told beside the code.
+var reasons = []struct {
+	err    error
+	reason agentv1.Reason
+}{
+	{filesystem.ErrMountPoint, agentv1.Reason_REASON_MOUNT_POINT_OCCUPIED},
+}
+
 func toStatus(err error) error {
 	for _, kind := range kinds {
 		if errors.Is(err, kind.err) {
-			return status.Error(kind.code, err.Error())
+			return withReason(status.New(kind.code, err.Error()), err)
 		}
 	}
 	return status.Error(codes.Internal, err.Error())
+}
+
+// withReason adds the reason for a failed precondition. What could not be undone
+// is about an earlier preparation.
+func withReason(s *status.Status, err error) error {
+	if errors.Is(err, store.ErrDirty) {
+		return s.Err()
+	}
+	for _, r := range reasons {
+		if s.Code() == codes.FailedPrecondition && errors.Is(err, r.err) {
+			detailed, failed := s.WithDetails(&agentv1.Refusal{Reason: r.reason})
+			if failed != nil {
+				return s.Err() // the code alone says enough
+			}
+			return detailed.Err()
+		}
+	}
+	return s.Err()
 }
 
 // toReleaseStatus: for Release, another marker is a wrong request, and what

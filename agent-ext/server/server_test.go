@@ -41,6 +41,7 @@ func serve(t *testing.T, idle time.Duration) string {
 	c.HeaderDirectory = memory(t)
 	s := c.Stores[agentproto.ImageStore]
 	s.FindTimeout = config.Duration(time.Hour)
+	s.MountPoints = []string{filepath.Join(t.TempDir(), "image")}
 	c.Stores[agentproto.ImageStore] = s
 	target, err := store.New(agentproto.ImageStore, c, nil, logrus.NewEntry(log))
 	require.NoError(t, err)
@@ -332,6 +333,26 @@ func TestCodes(t *testing.T) {
 		require.Equal(t, c.prepare, status.Code(toStatus(wrapped)), "%v", c.err)
 		require.Equal(t, c.release, status.Code(toReleaseStatus(wrapped)), "%v", c.err)
 		require.ErrorContains(t, toStatus(wrapped), c.err.Error())
+	}
+}
+
+// A mount point that is not empty is told from a disk that is unfit.
+func TestReasons(t *testing.T) {
+	reason := func(err error) agentv1.Reason {
+		for _, detail := range status.Convert(toStatus(fmt.Errorf("doing it: %w", err))).Details() {
+			if refusal, ok := detail.(*agentv1.Refusal); ok {
+				return refusal.GetReason()
+			}
+		}
+		return agentv1.Reason_REASON_UNSPECIFIED
+	}
+	require.Equal(t, agentv1.Reason_REASON_MOUNT_POINT_OCCUPIED, reason(filesystem.ErrMountPoint))
+	for _, other := range []error{
+		disk.ErrUnfit, store.ErrGuest, luks.ErrTable, errors.New("other"), context.DeadlineExceeded,
+		fmt.Errorf("%w: %w", store.ErrDirty, filesystem.ErrMountPoint),
+		fmt.Errorf("%w: %w", luks.ErrTable, filesystem.ErrMountPoint),
+	} {
+		require.Equal(t, agentv1.Reason_REASON_UNSPECIFIED, reason(other), other)
 	}
 }
 

@@ -25,6 +25,8 @@ type guestParts struct {
 
 func (g guestParts) CheckMemory() error { return checkMemory(g.directory, "/proc/swaps") }
 
+func (g guestParts) CheckMountPoint(at string) error { return filesystem.CheckMountPoint(at) }
+
 func (g guestParts) system() disk.System {
 	return disk.System{Nodes: filepath.Join(g.directory, "dev")}
 }

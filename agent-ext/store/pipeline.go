@@ -27,6 +27,8 @@ type pipeline struct {
 type parts interface {
 	// CheckMemory: what is meant to stay in memory stays there.
 	CheckMemory() error
+	// CheckMountPoint: a store can be mounted there.
+	CheckMountPoint(at string) error
 	// Find waits for the disk with the marker and gives its name.
 	Find(ctx context.Context, marker string) (string, error)
 	// Take verifies the disk, erases its old signatures and pins it.
@@ -60,7 +62,7 @@ type volume interface {
 // prepare implements work.
 func (p *pipeline) prepare(ctx context.Context, marker agentproto.Marker, u *undo) (_ *Ready, err error) {
 	watch := newStopwatch()
-	if err := p.parts.CheckMemory(); err != nil {
+	if err := p.checkGuest(); err != nil {
 		return nil, err
 	}
 	u.add("forgetting the store", func(context.Context) error { return removeRecord(p.record) })
@@ -93,6 +95,22 @@ func (p *pipeline) prepare(ctx context.Context, marker agentproto.Marker, u *und
 	watch.lap("mount")
 	ready := &Ready{Mapping: p.config.Mapping, MountPoints: p.config.MountPoints, Size: size, Steps: watch.steps}
 	return ready, record{Marker: marker, Disk: d, Ready: ready}.write(p.record)
+}
+
+// checkGuest finds out at once what no disk can make good. That images are where
+// the store is to be mounted never changes while the virtual machine lives:
+// each of the kubelet's retries would format the disk for nothing. (What counts
+// is the check when it is mounted: whatever the host does meanwhile.)
+func (p *pipeline) checkGuest() error {
+	if err := p.parts.CheckMemory(); err != nil {
+		return err
+	}
+	for _, at := range p.config.MountPoints {
+		if err := p.parts.CheckMountPoint(at); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *pipeline) take(ctx context.Context, marker agentproto.Marker, watch *stopwatch) (*disk.Disk, error) {

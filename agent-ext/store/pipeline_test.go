@@ -48,6 +48,8 @@ func (f *fakeParts) do(what string, effect func()) error {
 
 func (f *fakeParts) CheckMemory() error { return f.do("memory", nil) }
 
+func (f *fakeParts) CheckMountPoint(at string) error { return f.do("look at "+at, nil) }
+
 func (f *fakeParts) Find(context.Context, string) (string, error) {
 	return "sda", f.do("find", nil)
 }
@@ -119,7 +121,7 @@ func newPipeline(t *testing.T, parts parts) *pipeline {
 const someMarker agentproto.Marker = "tes-0123456789abcdef"
 
 var allSteps = []string{
-	"memory", "find", "take", "name", "remove header", "format", "open", "forget", "check", "mkfs", "mount /a", "bind /b",
+	"memory", "look at /a", "look at /b", "find", "take", "name", "remove header", "format", "open", "forget", "check", "mkfs", "mount /a", "bind /b",
 }
 
 func TestPipeline(t *testing.T) {
@@ -150,7 +152,7 @@ func TestPipeline(t *testing.T) {
 // after it is done.
 func TestPipelineFailures(t *testing.T) {
 	back := map[string][]string{
-		"memory": nil, "find": nil, "take": nil, "name": nil, "remove header": nil,
+		"memory": nil, "look at /a": nil, "look at /b": nil, "find": nil, "take": nil, "name": nil, "remove header": nil,
 		"format":   {"remove header"},
 		"open":     {"close", "remove header"},
 		"forget":   {"close", "remove header"},

@@ -38,6 +38,56 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type Reason int32
+
+const (
+	Reason_REASON_UNSPECIFIED Reason = 0
+	// Of Prepare, FAILED_PRECONDITION: a mount point is not an empty directory
+	// of its own. As a rule images have been unpacked there before the store was
+	// asked for. Mounting over them would hide what containers run on, so no
+	// retry helps for as long as the virtual machine lives.
+	Reason_REASON_MOUNT_POINT_OCCUPIED Reason = 1
+)
+
+// Enum value maps for Reason.
+var (
+	Reason_name = map[int32]string{
+		0: "REASON_UNSPECIFIED",
+		1: "REASON_MOUNT_POINT_OCCUPIED",
+	}
+	Reason_value = map[string]int32{
+		"REASON_UNSPECIFIED":          0,
+		"REASON_MOUNT_POINT_OCCUPIED": 1,
+	}
+)
+
+func (x Reason) Enum() *Reason {
+	p := new(Reason)
+	*p = x
+	return p
+}
+
+func (x Reason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Reason) Descriptor() protoreflect.EnumDescriptor {
+	return file_v1_trusted_store_proto_enumTypes[0].Descriptor()
+}
+
+func (Reason) Type() protoreflect.EnumType {
+	return &file_v1_trusted_store_proto_enumTypes[0]
+}
+
+func (x Reason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Reason.Descriptor instead.
+func (Reason) EnumDescriptor() ([]byte, []int) {
+	return file_v1_trusted_store_proto_rawDescGZIP(), []int{0}
+}
+
 type State int32
 
 const (
@@ -79,11 +129,11 @@ func (x State) String() string {
 }
 
 func (State) Descriptor() protoreflect.EnumDescriptor {
-	return file_v1_trusted_store_proto_enumTypes[0].Descriptor()
+	return file_v1_trusted_store_proto_enumTypes[1].Descriptor()
 }
 
 func (State) Type() protoreflect.EnumType {
-	return &file_v1_trusted_store_proto_enumTypes[0]
+	return &file_v1_trusted_store_proto_enumTypes[1]
 }
 
 func (x State) Number() protoreflect.EnumNumber {
@@ -92,7 +142,7 @@ func (x State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use State.Descriptor instead.
 func (State) EnumDescriptor() ([]byte, []int) {
-	return file_v1_trusted_store_proto_rawDescGZIP(), []int{0}
+	return file_v1_trusted_store_proto_rawDescGZIP(), []int{1}
 }
 
 type VersionRequest struct {
@@ -368,6 +418,52 @@ func (x *Step) GetTook() *durationpb.Duration {
 	return nil
 }
 
+// Refusal is a detail of an error's status: which of the reasons for its code
+// it was.
+type Refusal struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reason        Reason                 `protobuf:"varint,1,opt,name=reason,proto3,enum=katates.agent.v1.Reason" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Refusal) Reset() {
+	*x = Refusal{}
+	mi := &file_v1_trusted_store_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Refusal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Refusal) ProtoMessage() {}
+
+func (x *Refusal) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_trusted_store_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
+func (*Refusal) Descriptor() ([]byte, []int) {
+	return file_v1_trusted_store_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Refusal) GetReason() Reason {
+	if x != nil {
+		return x.Reason
+	}
+	return Reason_REASON_UNSPECIFIED
+}
+
 type StatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Store         string                 `protobuf:"bytes,1,opt,name=store,proto3" json:"store,omitempty"`
@@ -377,7 +473,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_v1_trusted_store_proto_msgTypes[5]
+	mi := &file_v1_trusted_store_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -389,7 +485,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_trusted_store_proto_msgTypes[5]
+	mi := &file_v1_trusted_store_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -402,7 +498,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_v1_trusted_store_proto_rawDescGZIP(), []int{5}
+	return file_v1_trusted_store_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *StatusRequest) GetStore() string {
@@ -428,7 +524,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_v1_trusted_store_proto_msgTypes[6]
+	mi := &file_v1_trusted_store_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -440,7 +536,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_trusted_store_proto_msgTypes[6]
+	mi := &file_v1_trusted_store_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -453,7 +549,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_v1_trusted_store_proto_rawDescGZIP(), []int{6}
+	return file_v1_trusted_store_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *StatusResponse) GetState() State {
@@ -502,7 +598,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_v1_trusted_store_proto_msgTypes[7]
+	mi := &file_v1_trusted_store_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -514,7 +610,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_trusted_store_proto_msgTypes[7]
+	mi := &file_v1_trusted_store_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -527,7 +623,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_v1_trusted_store_proto_rawDescGZIP(), []int{7}
+	return file_v1_trusted_store_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ReleaseRequest) GetStore() string {
@@ -552,7 +648,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_v1_trusted_store_proto_msgTypes[8]
+	mi := &file_v1_trusted_store_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -564,7 +660,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_trusted_store_proto_msgTypes[8]
+	mi := &file_v1_trusted_store_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -577,7 +673,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_v1_trusted_store_proto_rawDescGZIP(), []int{8}
+	return file_v1_trusted_store_proto_rawDescGZIP(), []int{9}
 }
 
 var File_v1_trusted_store_proto protoreflect.FileDescriptor
@@ -600,7 +696,9 @@ const file_v1_trusted_store_proto_rawDesc = "" +
 	"\x05steps\x18\x04 \x03(\v2\x16.katates.agent.v1.StepR\x05steps\"I\n" +
 	"\x04Step\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12-\n" +
-	"\x04took\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04took\"%\n" +
+	"\x04took\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04took\";\n" +
+	"\aRefusal\x120\n" +
+	"\x06reason\x18\x01 \x01(\x0e2\x18.katates.agent.v1.ReasonR\x06reason\"%\n" +
 	"\rStatusRequest\x12\x14\n" +
 	"\x05store\x18\x01 \x01(\tR\x05store\"\xad\x01\n" +
 	"\x0eStatusResponse\x12-\n" +
@@ -614,7 +712,10 @@ const file_v1_trusted_store_proto_rawDesc = "" +
 	"\x0eReleaseRequest\x12\x14\n" +
 	"\x05store\x18\x01 \x01(\tR\x05store\x12\x16\n" +
 	"\x06marker\x18\x02 \x01(\tR\x06marker\"\x11\n" +
-	"\x0fReleaseResponse*h\n" +
+	"\x0fReleaseResponse*A\n" +
+	"\x06Reason\x12\x16\n" +
+	"\x12REASON_UNSPECIFIED\x10\x00\x12\x1f\n" +
+	"\x1bREASON_MOUNT_POINT_OCCUPIED\x10\x01*h\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fSTATE_ABSENT\x10\x01\x12\x13\n" +
@@ -639,38 +740,41 @@ func file_v1_trusted_store_proto_rawDescGZIP() []byte {
 	return file_v1_trusted_store_proto_rawDescData
 }
 
-var file_v1_trusted_store_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_v1_trusted_store_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_v1_trusted_store_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_v1_trusted_store_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_v1_trusted_store_proto_goTypes = []any{
-	(State)(0),                  // 0: katates.agent.v1.State
-	(*VersionRequest)(nil),      // 1: katates.agent.v1.VersionRequest
-	(*VersionResponse)(nil),     // 2: katates.agent.v1.VersionResponse
-	(*PrepareRequest)(nil),      // 3: katates.agent.v1.PrepareRequest
-	(*PrepareResponse)(nil),     // 4: katates.agent.v1.PrepareResponse
-	(*Step)(nil),                // 5: katates.agent.v1.Step
-	(*StatusRequest)(nil),       // 6: katates.agent.v1.StatusRequest
-	(*StatusResponse)(nil),      // 7: katates.agent.v1.StatusResponse
-	(*ReleaseRequest)(nil),      // 8: katates.agent.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),     // 9: katates.agent.v1.ReleaseResponse
-	(*durationpb.Duration)(nil), // 10: google.protobuf.Duration
+	(Reason)(0),                 // 0: katates.agent.v1.Reason
+	(State)(0),                  // 1: katates.agent.v1.State
+	(*VersionRequest)(nil),      // 2: katates.agent.v1.VersionRequest
+	(*VersionResponse)(nil),     // 3: katates.agent.v1.VersionResponse
+	(*PrepareRequest)(nil),      // 4: katates.agent.v1.PrepareRequest
+	(*PrepareResponse)(nil),     // 5: katates.agent.v1.PrepareResponse
+	(*Step)(nil),                // 6: katates.agent.v1.Step
+	(*Refusal)(nil),             // 7: katates.agent.v1.Refusal
+	(*StatusRequest)(nil),       // 8: katates.agent.v1.StatusRequest
+	(*StatusResponse)(nil),      // 9: katates.agent.v1.StatusResponse
+	(*ReleaseRequest)(nil),      // 10: katates.agent.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),     // 11: katates.agent.v1.ReleaseResponse
+	(*durationpb.Duration)(nil), // 12: google.protobuf.Duration
 }
 var file_v1_trusted_store_proto_depIdxs = []int32{
-	5,  // 0: katates.agent.v1.PrepareResponse.steps:type_name -> katates.agent.v1.Step
-	10, // 1: katates.agent.v1.Step.took:type_name -> google.protobuf.Duration
-	0,  // 2: katates.agent.v1.StatusResponse.state:type_name -> katates.agent.v1.State
-	1,  // 3: katates.agent.v1.TrustedStore.Version:input_type -> katates.agent.v1.VersionRequest
-	3,  // 4: katates.agent.v1.TrustedStore.Prepare:input_type -> katates.agent.v1.PrepareRequest
-	6,  // 5: katates.agent.v1.TrustedStore.Status:input_type -> katates.agent.v1.StatusRequest
-	8,  // 6: katates.agent.v1.TrustedStore.Release:input_type -> katates.agent.v1.ReleaseRequest
-	2,  // 7: katates.agent.v1.TrustedStore.Version:output_type -> katates.agent.v1.VersionResponse
-	4,  // 8: katates.agent.v1.TrustedStore.Prepare:output_type -> katates.agent.v1.PrepareResponse
-	7,  // 9: katates.agent.v1.TrustedStore.Status:output_type -> katates.agent.v1.StatusResponse
-	9,  // 10: katates.agent.v1.TrustedStore.Release:output_type -> katates.agent.v1.ReleaseResponse
-	7,  // [7:11] is the sub-list for method output_type
-	3,  // [3:7] is the sub-list for method input_type
-	3,  // [3:3] is the sub-list for extension type_name
-	3,  // [3:3] is the sub-list for extension extendee
-	0,  // [0:3] is the sub-list for field type_name
+	6,  // 0: katates.agent.v1.PrepareResponse.steps:type_name -> katates.agent.v1.Step
+	12, // 1: katates.agent.v1.Step.took:type_name -> google.protobuf.Duration
+	0,  // 2: katates.agent.v1.Refusal.reason:type_name -> katates.agent.v1.Reason
+	1,  // 3: katates.agent.v1.StatusResponse.state:type_name -> katates.agent.v1.State
+	2,  // 4: katates.agent.v1.TrustedStore.Version:input_type -> katates.agent.v1.VersionRequest
+	4,  // 5: katates.agent.v1.TrustedStore.Prepare:input_type -> katates.agent.v1.PrepareRequest
+	8,  // 6: katates.agent.v1.TrustedStore.Status:input_type -> katates.agent.v1.StatusRequest
+	10, // 7: katates.agent.v1.TrustedStore.Release:input_type -> katates.agent.v1.ReleaseRequest
+	3,  // 8: katates.agent.v1.TrustedStore.Version:output_type -> katates.agent.v1.VersionResponse
+	5,  // 9: katates.agent.v1.TrustedStore.Prepare:output_type -> katates.agent.v1.PrepareResponse
+	9,  // 10: katates.agent.v1.TrustedStore.Status:output_type -> katates.agent.v1.StatusResponse
+	11, // 11: katates.agent.v1.TrustedStore.Release:output_type -> katates.agent.v1.ReleaseResponse
+	8,  // [8:12] is the sub-list for method output_type
+	4,  // [4:8] is the sub-list for method input_type
+	4,  // [4:4] is the sub-list for extension type_name
+	4,  // [4:4] is the sub-list for extension extendee
+	0,  // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_v1_trusted_store_proto_init() }
@@ -683,8 +787,8 @@ func file_v1_trusted_store_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_v1_trusted_store_proto_rawDesc), len(file_v1_trusted_store_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   9,
+			NumEnums:      2,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

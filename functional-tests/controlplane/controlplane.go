@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/kata-tes/kata-tes/functional-tests/daemon"
+	"github.com/kata-tes/kata-tes/functional-tests/node"
 )
 
 const (
@@ -65,10 +66,9 @@ func New(build string, log io.Writer) (_ *ControlPlane, err error) {
 			return nil, fmt.Errorf("the test cluster is not built: run `functional-tests/build.sh all` first (%w)", err)
 		}
 	}
-	// Short: a socket's path has 107 characters at most.
-	folder, err := os.MkdirTemp("", "kata-tes-control-plane-")
+	folder, err := node.NewFolder(build)
 	if err != nil {
-		return nil, fmt.Errorf("making the control plane's folder: %w", err)
+		return nil, err
 	}
 	c := &ControlPlane{parts: parts, folder: folder, log: log}
 	defer func() {
@@ -105,7 +105,7 @@ func (c *ControlPlane) Files() map[string]string {
 func (c *ControlPlane) Start(ctx context.Context) error {
 	started := time.Now()
 	var err error
-	if c.egress, err = newEgress(c.path(egressSocket)); err != nil {
+	if c.egress, err = newEgress(c.folder); err != nil {
 		return err
 	}
 	if err := c.start(ctx, "etcd", filepath.Join(c.parts, "etcd", "bin", "etcd"), c.etcdFlags(), c.etcdReady); err != nil {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 
 	"github.com/kata-tes/kata-tes/functional-tests/node"
@@ -28,11 +29,20 @@ type egress struct {
 	open map[net.Conn]bool
 }
 
-func newEgress(path string) (*egress, error) {
-	listener, err := net.Listen("unix", path)
+func newEgress(folder string) (*egress, error) {
+	// By the folder's descriptor: a socket's path has 107 characters at most,
+	// and nobody knows how deep the build folder is.
+	dir, err := os.Open(folder)
 	if err != nil {
 		return nil, fmt.Errorf("listening for the API server: %w", err)
 	}
+	defer func() { _ = dir.Close() }()
+	listener, err := net.Listen("unix", fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), egressSocket))
+	if err != nil {
+		return nil, fmt.Errorf("listening for the API server: %w", err)
+	}
+	// Its file goes with the folder.
+	listener.(*net.UnixListener).SetUnlinkOnClose(false)
 	e := &egress{finished: make(chan error, 1), open: map[net.Conn]bool{}}
 	e.server = &http.Server{Handler: http.HandlerFunc(e.connect)}
 	go func() { e.finished <- e.server.Serve(listener) }()

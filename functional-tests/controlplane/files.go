@@ -36,7 +36,7 @@ func (c *ControlPlane) writeFiles() error {
 		"controllers.kubeconfig": kubeconfig(here, c.tokens.admin, authority),
 		"kubelet.kubeconfig":     kubeconfig(NodeAddress, c.tokens.kubelet, authority),
 		"admin.kubeconfig":       kubeconfig(NodeAddress, c.tokens.admin, authority),
-		"egress.yaml":            fmt.Sprintf(egressSelector, c.path(egressSocket)),
+		"egress.yaml":            fmt.Sprintf(egressSelector, egressSocket),
 	} {
 		if err := os.WriteFile(c.path(name), []byte(content), 0o600); err != nil {
 			return fmt.Errorf("writing the control plane's configuration: %w", err)
@@ -67,7 +67,8 @@ current-context: test
 }
 
 // egressSelector sends what the API server opens to nodes and pods through our
-// proxy (Kubernetes, EgressSelectorConfiguration).
+// proxy (Kubernetes, EgressSelectorConfiguration). The path is relative to the
+// API server's working folder.
 const egressSelector = `apiVersion: apiserver.k8s.io/v1beta1
 kind: EgressSelectorConfiguration
 egressSelections:

@@ -83,6 +83,12 @@ func hostRefusals(volume, tiny lab.Volume) []refusal {
 		{"character device", from("/dev/null"), nothing, nothing, []string{"block device"}},
 		{"too small", from(tiny.Path), nothing, nothing, []string{"small"}},
 		{
+			"a claim that is readOnly",
+			lab.ContainerSpec{Name: "sidecar-trusted-store", Devices: []lab.Device{{Host: volume.Path, Container: lab.TrustedStore, Permissions: "r"}}},
+			nothing, nothing,
+			[]string{"read-only for this container", "readOnly"},
+		},
+		{
 			"read-only", from(volume.Path),
 			func(t *testing.T) { host(t, "blockdev", "--setro", volume.Path) },
 			func(t *testing.T) { host(t, "blockdev", "--setrw", volume.Path) },

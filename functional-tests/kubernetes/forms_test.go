@@ -55,7 +55,7 @@ func TestNativeSidecar(t *testing.T) {
 	lab.Apply(t, runtimeClass)
 	r.offer(t)
 	lab.Apply(t, product(t, "trusted_store_native_sidecar.yaml"))
-	pod := ready(t, "trusted-native-sidecar", 2)
+	pod := ready(t, podName, 2)
 	proposal.CheckListings(t, r.guest(t, pod))
 }
 

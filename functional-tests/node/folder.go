@@ -14,19 +14,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newFolder makes the folder of one node, below build/run, and removes those
-// of processes that were killed before they could.
-func newFolder(build string) (string, error) {
+// NewFolder makes a folder for what one process runs, below build/run, and
+// removes those of processes that were killed before they could.
+func NewFolder(build string) (string, error) {
 	parent := filepath.Join(build, "run")
 	if err := os.MkdirAll(parent, 0o755); err != nil {
-		return "", fmt.Errorf("making the node's folder: %w", err)
+		return "", fmt.Errorf("making a folder below build/run: %w", err)
 	}
 	if err := removeAbandoned(parent); err != nil {
 		return "", err
 	}
 	folder, err := os.MkdirTemp(parent, fmt.Sprintf("%d-", os.Getpid()))
 	if err != nil {
-		return "", fmt.Errorf("making the node's folder: %w", err)
+		return "", fmt.Errorf("making a folder below build/run: %w", err)
 	}
 	return folder, nil
 }
@@ -34,7 +34,7 @@ func newFolder(build string) (string, error) {
 func removeAbandoned(parent string) error {
 	entries, err := os.ReadDir(parent)
 	if err != nil {
-		return fmt.Errorf("looking for abandoned nodes: %w", err)
+		return fmt.Errorf("looking for abandoned folders: %w", err)
 	}
 	for _, entry := range entries {
 		number, _, _ := strings.Cut(entry.Name(), "-")
@@ -43,7 +43,7 @@ func removeAbandoned(parent string) error {
 			continue
 		}
 		if err := os.RemoveAll(filepath.Join(parent, entry.Name())); err != nil {
-			return fmt.Errorf("removing an abandoned node: %w", err)
+			return fmt.Errorf("removing an abandoned folder: %w", err)
 		}
 	}
 	return nil

@@ -53,7 +53,7 @@ func Boot(ctx context.Context, config Config) (_ *Node, err error) {
 		return nil, err
 	}
 	started := time.Now()
-	folder, err := newFolder(config.Build)
+	folder, err := NewFolder(config.Build)
 	if err != nil {
 		return nil, err
 	}

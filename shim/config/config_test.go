@@ -60,7 +60,7 @@ func TestAnInstallationByKataDeployNeedsNoFile(t *testing.T) {
 		s, err := parseFor(t, r, "", configPath)
 		require.NoError(t, err)
 		require.Equal(t, Settings{
-			InnerShim: r.path(want[0]), Hypervisor: r.path(want[1]), DevicePath: "/dev/trusted_store", MinimumSize: 64 << 20, LogLevel: "info",
+			InnerShim: r.path(want[0]), Hypervisor: r.path(want[1]), DevicePath: "/dev/trusted_store", MinimumSize: 64 << 20, LateStore: LateWarn, LogLevel: "info",
 			Timeouts: Timeouts{Find: 10 * time.Second, Attach: 10 * time.Second, Prepare: 45 * time.Second, Undo: 15 * time.Second},
 		}, s, configPath)
 	}
@@ -106,13 +106,14 @@ inner_shim = "` + r.path("/b/shim") + `"
 hypervisor = "` + r.path("/b/qemu") + `"
 device_path = "/dev/other"
 minimum_size = 4096
+late_store = "refuse"
 [runtime.timeouts]
 undo = "1m3s"
 `
 	s, err := parseFor(t, r, text, "/etc/kata//b.toml")
 	require.NoError(t, err)
 	require.Equal(t, Settings{
-		InnerShim: r.path("/b/shim"), Hypervisor: r.path("/b/qemu"), DevicePath: "/dev/other", MinimumSize: 4096, LogLevel: "warn",
+		InnerShim: r.path("/b/shim"), Hypervisor: r.path("/b/qemu"), DevicePath: "/dev/other", MinimumSize: 4096, LateStore: LateRefuse, LogLevel: "warn",
 		Timeouts: Timeouts{Find: time.Second, Attach: 10 * time.Second, Prepare: 45 * time.Second, Undo: 63 * time.Second},
 	}, s)
 	s, err = parseFor(t, r, text, "/etc/kata/c.toml")
@@ -120,6 +121,11 @@ undo = "1m3s"
 	require.Equal(t, r.path("/a/shim"), s.InnerShim)
 	require.EqualValues(t, 1<<30, s.MinimumSize)
 	require.Equal(t, "/dev/trusted_store", s.DevicePath)
+	require.Equal(t, LateWarn, s.LateStore)
+
+	s, err = parseFor(t, r, "[defaults]\nlate_store = \"refuse\"\n[[runtime]]\nconfig_path = \"/b.toml\"\nlate_store = \"warn\"\n", "/b.toml")
+	require.NoError(t, err)
+	require.Equal(t, LateWarn, s.LateStore, "back to what is built in")
 }
 
 func TestErrorsNamePlaceKeyAndRemedy(t *testing.T) {
@@ -133,6 +139,9 @@ func TestErrorsNamePlaceKeyAndRemedy(t *testing.T) {
 		"syntax":           {"[defaults]\nlog_level = \n", []string{"line 2"}},
 		"type":             {"[defaults]\nlog_level = 7\n", []string{"line 2", "log_level"}},
 		"level":            {"[defaults]\nlog_level = \"loud\"\n", []string{"[defaults]", "log_level", "loud", "use error"}},
+		"late store":       {"[defaults]\nlate_store = \"ignore\"\n", []string{"[defaults]", "late_store", "ignore", "\"warn\" or \"refuse\""}},
+		"late store there": {"[[runtime]]\nconfig_path = \"/k.toml\"\nlate_store = \"Warn\"\n", []string{"[[runtime]] number 1", "late_store", "Warn"}},
+		"late store type":  {"[defaults]\nlate_store = true\n", []string{"line 2", "late_store"}},
 		"duration":         {"[defaults.timeouts]\nfind = \"soon\"\n", []string{"line 2", "find", "soon", "10s"}},
 		"no limit":         {"[defaults.timeouts]\nfind = \"0s\"\n", []string{"line 2", "find", "above zero"}},
 		"size":             {"[defaults]\nminimum_size = \"big\"\n", []string{"line 2", "minimum_size", "big", "64MiB"}},
@@ -211,7 +220,7 @@ func FuzzParse(f *testing.F) {
 		for _, section := range c.choose("/k") {
 			section.apply(&s)
 		}
-		if s.Timeouts.Find <= 0 || s.Timeouts.Attach <= 0 || s.Timeouts.Prepare <= 0 || s.Timeouts.Undo <= 0 || s.DevicePath == "" || !levels[s.LogLevel] {
+		if s.Timeouts.Find <= 0 || s.Timeouts.Attach <= 0 || s.Timeouts.Prepare <= 0 || s.Timeouts.Undo <= 0 || s.DevicePath == "" || !levels[s.LogLevel] || (s.LateStore != LateWarn && s.LateStore != LateRefuse) {
 			t.Fatalf("%+v", s)
 		}
 	})

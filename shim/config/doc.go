@@ -16,6 +16,7 @@
 //	hypervisor = "/opt/kata/bin/qemu-system-x86_64"
 //	device_path = "/dev/trusted_store"
 //	minimum_size = "64MiB"
+//	late_store = "warn"
 //	log_level = "info"
 //	[defaults.timeouts]
 //	find = "10s"
@@ -31,6 +32,8 @@ package config
 const (
 	// DefaultPath is where the file is expected.
 	DefaultPath = "/etc/kata-tes/config.toml"
+	// DefaultDevicePath is the path of the proposal.
+	DefaultDevicePath = "/dev/trusted_store"
 	// PathVariable is the environment variable that names another file. It is
 	// for tests and for nodes whose /etc cannot be written to; a file that it
 	// names must exist.

@@ -39,6 +39,7 @@ type section struct {
 	Hypervisor string       `toml:"hypervisor"`
 	DevicePath string       `toml:"device_path"`
 	Minimum    *size        `toml:"minimum_size"`
+	LateStore  string       `toml:"late_store"`
 	LogLevel   string       `toml:"log_level"`
 	Timeouts   timeoutTable `toml:"timeouts"`
 }

@@ -64,6 +64,7 @@ func (s *section) apply(to *Settings) {
 	text(s.InnerShim, &to.InnerShim)
 	text(s.Hypervisor, &to.Hypervisor)
 	text(s.DevicePath, &to.DevicePath)
+	text(s.LateStore, (*string)(&to.LateStore))
 	text(s.LogLevel, &to.LogLevel)
 	if s.Minimum != nil {
 		to.MinimumSize = uint64(*s.Minimum)

@@ -17,10 +17,23 @@ type Settings struct {
 	DevicePath string
 	// MinimumSize is the smallest usable disk, in bytes.
 	MinimumSize uint64
+	// LateStore is what to do when another container came before the store.
+	LateStore LateStore
 	// LogLevel is a name that logrus knows.
 	LogLevel string
 	Timeouts Timeouts
 }
+
+// LateStore is what to do about a store that is asked for after another
+// container of the pod has been created, whose image is in guest memory.
+type LateStore string
+
+const (
+	// LateWarn says so in the log and in the metrics, and prepares the store.
+	LateWarn LateStore = "warn"
+	// LateRefuse refuses the store, and so all of the pod's further containers.
+	LateRefuse LateStore = "refuse"
+)
 
 // Timeouts bound the steps of Create.
 type Timeouts struct {
@@ -36,10 +49,11 @@ type Timeouts struct {
 
 func builtin() Settings {
 	return Settings{
-		DevicePath: "/dev/trusted_store",
+		DevicePath: DefaultDevicePath,
 		// LUKS2 without a header on the disk has 16 MiB of offset; below
 		// this size hardly anything would be left for an image.
 		MinimumSize: 64 << 20,
+		LateStore:   LateWarn,
 		LogLevel:    "info",
 		// Together less than the two minutes after which the kubelet gives
 		// up by default, so that the user reads our reason and not

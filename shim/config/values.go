@@ -71,6 +71,11 @@ func (s *section) check(path string) error {
 	if s.DevicePath != "" && (filepath.Clean(s.DevicePath) != s.DevicePath || !strings.HasPrefix(s.DevicePath, "/dev/")) {
 		return s.wrong(path, "device_path", fmt.Sprintf("%q is not a path below /dev; the default is \"/dev/trusted_store\"", s.DevicePath))
 	}
+	switch LateStore(s.LateStore) {
+	case "", LateWarn, LateRefuse:
+	default:
+		return s.wrong(path, "late_store", fmt.Sprintf("%q is not an answer to a store that is asked for late; use \"warn\" or \"refuse\"", s.LateStore))
+	}
 	if s.LogLevel != "" && !levels[s.LogLevel] {
 		return s.wrong(path, "log_level", fmt.Sprintf("%q is not a level; use error, warn, info, debug or trace", s.LogLevel))
 	}

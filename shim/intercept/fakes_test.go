@@ -75,6 +75,9 @@ func (v *fakeVM) Attach(ctx context.Context, dev *os.File, marker agentproto.Mar
 	return nil
 }
 
+// Ended: this one never ends by itself.
+func (v *fakeVM) Ended(context.Context) bool { return false }
+
 func (v *fakeVM) Detach(ctx context.Context, marker agentproto.Marker) error {
 	v.mu.Lock()
 	strike := v.onDetach

@@ -12,6 +12,7 @@
 package intercept
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/kata-tes/kata-tes/shim/config"
 	"github.com/kata-tes/kata-tes/shim/hostdev"
+	"github.com/kata-tes/kata-tes/shim/metrics"
 	"github.com/kata-tes/kata-tes/shim/ocispec"
 	"github.com/kata-tes/kata-tes/shim/store"
 	vcext "github.com/kata-tes/kata-tes/virtcontainers-ext"
@@ -39,7 +41,8 @@ type Options struct {
 	SandboxID string
 	// Settings are the sandbox's, from /etc/kata-tes/config.toml.
 	Settings config.Settings
-	// RunRoot is where the sandboxes' folders are, see rundir.
+	// RunRoot is where the sandboxes' folders are, see rundir, and the node's
+	// metrics. Without it nothing is counted.
 	RunRoot string
 	Log     *logrus.Entry
 }
@@ -50,6 +53,7 @@ type Interceptor struct {
 	sandboxID  string
 	devicePath string
 	store      *store.Store
+	metrics    *metrics.Node
 	log        *logrus.Entry
 }
 
@@ -67,9 +71,14 @@ func newInterceptor(o Options, f store.Finder, opener store.Opener) (*Intercepto
 	case o.Log == nil:
 		return nil, errors.New("intercepting Create: no log")
 	}
+	var counts *metrics.Node
+	if o.RunRoot != "" {
+		counts = metrics.Open(o.RunRoot, o.Log)
+	}
 	return &Interceptor{
 		sandboxID:  o.SandboxID,
 		devicePath: o.Settings.DevicePath,
+		metrics:    counts,
 		log:        o.Log.WithField("sandbox", o.SandboxID),
 		store: store.New(store.Options{
 			SandboxID:   o.SandboxID,
@@ -77,6 +86,8 @@ func newInterceptor(o Options, f store.Finder, opener store.Opener) (*Intercepto
 			Timeouts:    o.Settings.Timeouts,
 			Finder:      f,
 			Opener:      opener,
+			LateStore:   o.Settings.LateStore,
+			Metrics:     counts,
 			Log:         o.Log,
 		}),
 	}, nil
@@ -117,14 +128,23 @@ func (i *Interceptor) create(ctx context.Context, id, bundle string) error {
 	if err == nil && request == nil {
 		return i.pass(id, spec)
 	}
+	if err := i.ask(ctx, id, spec, request, err); err != nil {
+		i.metrics.Add(metrics.StoresRefused, reason(err))
+		return err
+	}
+	return nil
+}
 
+// ask does what a container that asks for the store needs. malformed is what is
+// wrong with its request.
+func (i *Interceptor) ask(ctx context.Context, id string, spec *ocispec.Spec, request *ocispec.Store, malformed error) error {
 	// 2. Check the request's form.
 	if i.isSandbox(id, spec) {
 		return fmt.Errorf("%w; give %s to a container of the pod", ErrOnSandbox, i.devicePath)
 	}
-	if err != nil {
-		i.store.Refuse(err)
-		return err
+	if malformed != nil {
+		i.store.Refuse(id, malformed)
+		return malformed
 	}
 
 	// 2. to 6. Check and claim the device, find the virtual machine, hotplug,
@@ -145,10 +165,25 @@ func (i *Interceptor) pass(id string, spec *ocispec.Spec) error {
 	if i.isSandbox(id, spec) {
 		return nil
 	}
-	if err := i.store.Check(); err != nil {
+	container := store.Container{ID: id, Name: cmp.Or(spec.Name(), id)}
+	for _, n := range spec.BlockDevices() {
+		container.Devices = append(container.Devices, hostdev.Number(n))
+	}
+	if err := i.store.Admit(container); err != nil {
 		return err
 	}
+	i.noteDefaultPath(id, spec)
 	return i.checkAlias(spec)
+}
+
+// noteDefaultPath tells the operator of a device at the proposal's path that does
+// not ask for a store, because another path is configured. It is passed on like any other: who has moved our
+// path may want it for another use. (Kata's own agent, where the guest has one
+// with its data hub, makes a store of its own of that device.)
+func (i *Interceptor) noteDefaultPath(id string, spec *ocispec.Spec) {
+	if spec.HasDevice(config.DefaultDevicePath) {
+		i.log.WithField("container", id).Warnf("the container has a device at %s, which asks for no trusted store here: device_path in %s is %s", config.DefaultDevicePath, config.DefaultPath, i.devicePath)
+	}
 }
 
 // checkAlias keeps the store's disk from a container that names it under
@@ -173,5 +208,6 @@ func (i *Interceptor) isSandbox(id string, spec *ocispec.Spec) bool {
 // Close ends what still runs and undoes it; the time limits bound the wait. It
 // is called when no more Create comes.
 func (i *Interceptor) Close() error {
+	defer i.metrics.Close()
 	return i.store.Close()
 }

@@ -89,7 +89,7 @@ func TestWithoutAStore(t *testing.T) {
 	p := newPod(t, unhurried)
 	p.finder.set(failing(errors.New("nobody should look")), nil)
 	require.NoError(t, p.create())
-	require.NoError(t, p.create(`{"path":"/dev/trusted_store2","type":"b","major":8,"minor":0}`))
+	require.NoError(t, p.create(`{"path":"/dev/data","type":"b","major":8,"minor":0}`))
 }
 
 // BenchmarkWithoutAStore is what we add to the Create of every container: the

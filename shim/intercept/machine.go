@@ -31,6 +31,12 @@ func (m machine) Attach(ctx context.Context, dev *os.File, marker agentproto.Mar
 	return m.sandbox.Attach(ctx, dev, string(marker))
 }
 
+// Ended goes by the monitor, which lives as long as QEMU does.
+func (m machine) Ended(ctx context.Context) bool {
+	_, err := m.sandbox.List(ctx)
+	return errors.Is(err, vcext.ErrNoMonitor)
+}
+
 // Detach has nothing to do where the virtual machine has ended: its disks and
 // claims ended with it.
 func (m machine) Detach(ctx context.Context, marker agentproto.Marker) error {

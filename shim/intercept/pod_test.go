@@ -6,7 +6,6 @@ package intercept
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/containerd/ttrpc"
 	"github.com/sirupsen/logrus"
+	logtest "github.com/sirupsen/logrus/hooks/test"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
@@ -46,21 +46,32 @@ type pod struct {
 	guest       *fakeGuest
 	port        *guestPort
 	finder      *fakeFinder
+	runRoot     string
+	log         *logtest.Hook
 	containers  int
 }
 
 func newPod(t *testing.T, limits config.Timeouts) *pod {
 	t.Helper()
-	p := &pod{t: t, vm: &fakeVM{disks: map[agentproto.Marker]int{}}, port: newGuestPort(t)}
+	return newPodWith(t, limits, func(*config.Settings) {})
+}
+
+// newPodWith is newPod with other settings.
+func newPodWith(t *testing.T, limits config.Timeouts, change func(s *config.Settings)) *pod {
+	t.Helper()
+	p := &pod{t: t, vm: &fakeVM{disks: map[agentproto.Marker]int{}}, port: newGuestPort(t), runRoot: filepath.Join(t.TempDir(), "run")}
 	p.guest = &fakeGuest{vm: p.vm, protocol: agentproto.ProtocolVersion}
 	p.finder = &fakeFinder{vm: p.vm, guest: guest{url: "unix://" + p.port.path}}
 	p.serve()
-	log := logrus.New()
-	log.SetOutput(io.Discard)
+	log, hook := logtest.NewNullLogger()
+	p.log = hook
+	chosen := settings("/dev/trusted_store", limits)
+	change(&chosen)
 	var err error
 	p.interceptor, err = newInterceptor(Options{
 		SandboxID: sandboxID,
-		Settings:  settings("/dev/trusted_store", limits),
+		Settings:  chosen,
+		RunRoot:   p.runRoot,
 		Log:       logrus.NewEntry(log),
 	}, p.finder, hostdev.Host{Dev: nodeFolder(t)})
 	require.NoError(t, err)

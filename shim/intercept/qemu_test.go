@@ -55,7 +55,14 @@ func startQEMU(t *testing.T, p *pod) *qemu {
 			t.Logf("QEMU's messages: %s", messages.String())
 		}
 	})
-	require.Eventually(t, func() bool { _, err := os.Stat(monitor); return err == nil }, 20*time.Second, 10*time.Millisecond, "QEMU's monitor")
+	// Its file is there before somebody listens.
+	require.Eventually(t, func() bool {
+		conn, err := net.Dial("unix", monitor)
+		if err == nil {
+			err = conn.Close()
+		}
+		return err == nil
+	}, 20*time.Second, 10*time.Millisecond, "QEMU's monitor")
 	return q
 }
 
@@ -141,6 +148,8 @@ func TestRealQEMUDies(t *testing.T) {
 			q.kill()
 			return status.Error(codes.Internal, "the disk is gone")
 		}
+		// Nobody in a virtual machine that has ended says more than that.
+		g.onRelease = failing(status.Error(codes.Internal, "no such device"))
 	})
 	err := p.create(entry(disk.n))
 	requireRefused(t, err, codes.Internal, "the disk is gone")

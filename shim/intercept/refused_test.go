@@ -5,6 +5,7 @@ package intercept
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"testing"
@@ -94,6 +95,13 @@ func refusals() map[string]refusal {
 		"under another path, too": {
 			devices: func(d loop) []string { return []string{device("/dev/sda", "b", d.n), entry(d.n)} },
 			code:    codes.InvalidArgument, words: []string{"another path", "/dev/sda", "privileged_without_host_devices"},
+		},
+		"a claim that is readOnly": {
+			devices: func(d loop) []string {
+				// The bundle's template ends after the devices; the rules go in there.
+				return []string{entry(d.n) + fmt.Sprintf(`],"resources":{"devices":[{"allow":true,"type":"b","major":%d,"minor":%d,"access":"r"}]},"x":[`, d.n.Major, d.n.Minor)}
+			},
+			code: codes.InvalidArgument, words: []string{"read-only for this container", "take readOnly off the claim"},
 		},
 		"read-only": {
 			breaks: func(p *pod, d loop) func() {

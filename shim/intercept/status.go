@@ -24,36 +24,42 @@ import (
 var meanings = []struct {
 	err  error
 	code codes.Code
+	// reason is the metrics' word for it. They are few, and don't change.
+	reason string
 }{
-	{store.ErrNotReady, codes.FailedPrecondition},
-	{store.ErrOtherDevice, codes.AlreadyExists},
-	{store.ErrClosed, codes.Unavailable},
+	{store.ErrNotReady, codes.FailedPrecondition, "not_ready"},
+	{store.ErrOtherDevice, codes.AlreadyExists, "other_device"},
+	{store.ErrClosed, codes.Unavailable, "sandbox_ends"},
+	{store.ErrLate, codes.FailedPrecondition, "late"},
+	{store.ErrShared, codes.InvalidArgument, "aliased"},
 
-	{ocispec.ErrMalformed, codes.InvalidArgument},
-	{ocispec.ErrNotBlock, codes.InvalidArgument},
-	{ocispec.ErrTwice, codes.InvalidArgument},
-	{ocispec.ErrAliased, codes.InvalidArgument},
-	{ocispec.ErrNotExact, codes.Internal},
-	{ocispec.ErrChanged, codes.Aborted},
-	{ErrOnSandbox, codes.InvalidArgument},
-	{ErrRelativeBundle, codes.InvalidArgument},
+	{ocispec.ErrMalformed, codes.InvalidArgument, "malformed"},
+	{ocispec.ErrNotBlock, codes.InvalidArgument, "not_block"},
+	{ocispec.ErrTwice, codes.InvalidArgument, "twice"},
+	{ocispec.ErrAliased, codes.InvalidArgument, "aliased"},
+	{ocispec.ErrReadOnly, codes.InvalidArgument, "read_only"},
+	{ocispec.ErrLookalike, codes.InvalidArgument, "lookalike"},
+	{ocispec.ErrNotExact, codes.Internal, "not_exact"},
+	{ocispec.ErrChanged, codes.Aborted, "changed"},
+	{ErrOnSandbox, codes.InvalidArgument, "on_sandbox"},
+	{ErrRelativeBundle, codes.InvalidArgument, "malformed"},
 
-	{hostdev.ErrMissing, codes.NotFound},
-	{hostdev.ErrReadOnly, codes.FailedPrecondition},
-	{hostdev.ErrInUse, codes.FailedPrecondition},
-	{hostdev.ErrTooSmall, codes.FailedPrecondition},
-	{hostdev.ErrUneven, codes.FailedPrecondition},
-	{hostdev.ErrReplaced, codes.Aborted},
+	{hostdev.ErrMissing, codes.NotFound, "missing"},
+	{hostdev.ErrReadOnly, codes.FailedPrecondition, "read_only"},
+	{hostdev.ErrInUse, codes.FailedPrecondition, "in_use"},
+	{hostdev.ErrTooSmall, codes.FailedPrecondition, "too_small"},
+	{hostdev.ErrUneven, codes.FailedPrecondition, "uneven"},
+	{hostdev.ErrReplaced, codes.Aborted, "changed"},
 
-	{context.DeadlineExceeded, codes.DeadlineExceeded},
-	{context.Canceled, codes.Canceled},
+	{context.DeadlineExceeded, codes.DeadlineExceeded, "deadline"},
+	{context.Canceled, codes.Canceled, "canceled"},
 
-	{vcext.ErrNoMonitor, codes.FailedPrecondition},
-	{vcext.ErrNoController, codes.FailedPrecondition},
-	{vcext.ErrNoGuestAddress, codes.Unavailable},
-	{store.ErrNoAgent, codes.FailedPrecondition},
-	{store.ErrProtocol, codes.FailedPrecondition},
-	{store.ErrNoAnswer, codes.Unavailable},
+	{vcext.ErrNoMonitor, codes.FailedPrecondition, "no_monitor"},
+	{vcext.ErrNoController, codes.FailedPrecondition, "no_controller"},
+	{vcext.ErrNoGuestAddress, codes.Unavailable, "no_answer"},
+	{store.ErrNoAgent, codes.FailedPrecondition, "no_agent"},
+	{store.ErrProtocol, codes.FailedPrecondition, "protocol"},
+	{store.ErrNoAnswer, codes.Unavailable, "no_answer"},
 }
 
 // toStatus is the edge: from here on errors are gRPC statuses, of which
@@ -75,16 +81,35 @@ func printable(message string) string {
 }
 
 func code(err error) codes.Code {
+	c, _ := meaning(err)
+	return c
+}
+
+// reason is the metrics' word for an error. What has none of its own, and what
+// the guest refuses, goes by its code.
+func reason(err error) string {
+	_, word := meaning(err)
+	return word
+}
+
+func meaning(err error) (codes.Code, string) {
 	for _, m := range meanings {
 		if errors.Is(err, m.err) {
-			return m.code
+			return m.code, m.reason
 		}
 	}
 	var guest *store.GuestError
 	if errors.As(err, &guest) {
-		return guestCode(guest.Code)
+		c := guestCode(guest.Code)
+		return c, "guest_" + guestReasons[c]
 	}
-	return codes.Internal
+	return codes.Internal, "internal"
+}
+
+var guestReasons = map[codes.Code]string{
+	codes.InvalidArgument: "invalid_argument", codes.NotFound: "not_found", codes.AlreadyExists: "already_exists",
+	codes.FailedPrecondition: "failed_precondition", codes.DataLoss: "data_loss",
+	codes.DeadlineExceeded: "deadline", codes.Canceled: "canceled", codes.Internal: "internal",
 }
 
 // guestCode passes on the codes that trusted_store.proto lists. Any other would

@@ -29,6 +29,10 @@ var sandboxAnnotations = map[string]string{
 	"io.kubernetes.cri-o.ContainerType": "sandbox",
 }
 
+// nameAnnotations have the container's name in its pod: containerd's, and the
+// kubelet's label, which CRI-O makes an annotation of.
+var nameAnnotations = []string{"io.kubernetes.cri.container-name", "io.kubernetes.container.name"}
+
 // Spec is a bundle's config.json as it was read.
 type Spec struct {
 	path string
@@ -62,10 +66,11 @@ type device struct {
 // rule is an entry of linux.resources.devices, the device cgroup's list. A
 // number that is missing means all.
 type rule struct {
-	Allow bool   `json:"allow"`
-	Type  string `json:"type"`
-	Major *int64 `json:"major"`
-	Minor *int64 `json:"minor"`
+	Allow  bool   `json:"allow"`
+	Type   string `json:"type"`
+	Major  *int64 `json:"major"`
+	Minor  *int64 `json:"minor"`
+	Access string `json:"access"`
 }
 
 // Read reads the config.json of a bundle. Its error is fs.ErrNotExist where
@@ -96,4 +101,14 @@ func (s *Spec) IsSandbox() bool {
 		}
 	}
 	return false
+}
+
+// Name is what the pod calls the container; empty where it has no name.
+func (s *Spec) Name() string {
+	for _, annotation := range nameAnnotations {
+		if name := s.Annotations[annotation]; name != "" {
+			return name
+		}
+	}
+	return ""
 }

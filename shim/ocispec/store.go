@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 )
 
 var (
@@ -15,6 +16,9 @@ var (
 	ErrNotBlock = errors.New("the trusted store is not a block device")
 	// ErrTwice says that the container has more than one entry for the store.
 	ErrTwice = errors.New("the trusted store is there more than once")
+	// ErrReadOnly says that the container may only read the disk: its claim is
+	// readOnly, and making a store of it would overwrite what is to be kept.
+	ErrReadOnly = errors.New("the trusted store's volume is read-only for this container")
 	// ErrAliased says that the container gets the store's disk under another
 	// path as well: the runtime would hand the same disk to the container,
 	// which then writes under the encryption.
@@ -47,9 +51,13 @@ type Store struct {
 
 // Store finds the request for the trusted store: the entry of linux.devices
 // with that path. Nil where the container doesn't ask. A request that makes no
-// sense is ErrNotBlock (a mount at that path, too), ErrTwice or ErrAliased.
+// sense is ErrNotBlock (a mount at that path, too), ErrTwice, ErrAliased,
+// ErrReadOnly or ErrLookalike.
 func (s *Spec) Store(devicePath string) (*Store, error) {
 	devicePath = inContainer(devicePath)
+	if err := s.checkLookalike(devicePath); err != nil {
+		return nil, err
+	}
 	entries := s.entries(devicePath)
 	switch {
 	case s.mountsAt(devicePath):
@@ -69,7 +77,23 @@ func (s *Spec) Store(devicePath string) (*Store, error) {
 			ErrAliased, store.Number, devicePath, other)
 	}
 	store.rules = s.rulesOf(store.Number)
+	if s.readOnly(store.rules) {
+		return nil, fmt.Errorf("%w: block device %s at %s; take readOnly off the claim in the pod's volumes, or give the pod a volume whose contents nobody needs", ErrReadOnly, store.Number, devicePath)
+	}
 	return store, nil
+}
+
+// readOnly says whether rules for the device allow everything but writing: the
+// kubelet's way to say readOnly. Where there are none, or they name no access,
+// nothing is said.
+func (s *Spec) readOnly(rules []int) bool {
+	for _, i := range rules {
+		access := s.Linux.Resources.Devices[i].Access
+		if access == "" || strings.ContainsRune(access, 'w') {
+			return false
+		}
+	}
+	return len(rules) > 0
 }
 
 // entries are the places of a path in linux.devices.
@@ -82,6 +106,9 @@ func (s *Spec) entries(devicePath string) []int {
 	}
 	return found
 }
+
+// HasDevice says whether the container has a device at that path.
+func (s *Spec) HasDevice(at string) bool { return len(s.entries(inContainer(at))) > 0 }
 
 // mountsAt says whether something is mounted at a path: a volume that was meant
 // for the store and would leave the pod without one.
@@ -113,6 +140,17 @@ func (st *Store) identify(d device) error {
 
 // PathOf is where the container has a block device, empty where it has not.
 func (s *Spec) PathOf(n Number) string { return s.pathOf(n, -1) }
+
+// BlockDevices are the numbers of all the container's block devices.
+func (s *Spec) BlockDevices() []Number {
+	var all []Number
+	for _, d := range s.Linux.Devices {
+		if n, ok := number(d.Major, d.Minor); ok && d.Type == "b" {
+			all = append(all, n)
+		}
+	}
+	return all
+}
 
 // pathOf is PathOf without one of the entries.
 func (s *Spec) pathOf(want Number, without int) string {

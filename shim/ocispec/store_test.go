@@ -4,6 +4,7 @@
 package ocispec
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -45,14 +46,12 @@ func TestStore(t *testing.T) {
 		want *Number
 		err  error
 	}{
-		"no linux section":     {json: `{}`},
-		"linux null":           {json: `{"linux":null}`},
-		"no devices":           {json: devices(``)},
-		"another device":       {json: devices(other)},
-		"a longer name":        {json: devices(`{"path":"/dev/trusted_store2","type":"b","major":8,"minor":0}`)},
-		"a shorter name":       {json: devices(`{"path":"/dev/trusted_stor","type":"b","major":8,"minor":0}`)},
-		"a folder of the name": {json: devices(`{"path":"/dev/trusted_store/x","type":"b","major":8,"minor":0}`)},
-		"the same base name":   {json: devices(`{"path":"/mnt/trusted_store","type":"b","major":8,"minor":0}`)},
+		"no linux section":   {json: `{}`},
+		"linux null":         {json: `{"linux":null}`},
+		"no devices":         {json: devices(``)},
+		"another device":     {json: devices(other)},
+		"a shorter name":     {json: devices(`{"path":"/dev/trusted_stor","type":"b","major":8,"minor":0}`)},
+		"the same base name": {json: devices(`{"path":"/mnt/trusted_store","type":"b","major":8,"minor":0}`)},
 
 		"the store":                 {json: devices(`{"path":"/dev/trusted_store","type":"b","major":8,"minor":1}`), want: &Number{8, 1}},
 		"beside another":            {json: devices(other + `,{"path":"/dev/trusted_store","type":"b","major":8,"minor":1}`), want: &Number{8, 1}},
@@ -72,6 +71,11 @@ func TestStore(t *testing.T) {
 		"negative":               {json: devices(`{"path":"/dev/trusted_store","type":"b","major":-1,"minor":3}`), err: ErrNotBlock},
 		"major too large":        {json: devices(`{"path":"/dev/trusted_store","type":"b","major":4096,"minor":3}`), err: ErrNotBlock},
 		"minor too large":        {json: devices(`{"path":"/dev/trusted_store","type":"b","major":1,"minor":1048576}`), err: ErrNotBlock},
+		"a longer name":          {json: devices(`{"path":"/dev/trusted_store2","type":"b","major":8,"minor":0}`), err: ErrLookalike},
+		"a suffix":               {json: devices(`{"path":"/dev//trusted_store_x/","type":"b","major":8,"minor":0}`), err: ErrLookalike},
+		"a folder of the name":   {json: devices(`{"path":"dev/trusted_store/x","type":"b","major":8,"minor":0}`), err: ErrLookalike},
+		"of another type":        {json: devices(`{"path":"/dev/trusted_store2","type":"c","major":1,"minor":3}`), err: ErrLookalike},
+		"beside the store":       {json: devices(`{"path":"/dev/trusted_store","type":"b","major":8,"minor":1},{"path":"/dev/trusted_store2","type":"b","major":8,"minor":2}`), err: ErrLookalike},
 		"twice the same":         {json: devices(`{"path":"/dev/trusted_store","type":"b","major":8,"minor":1},{"path":"/dev/trusted_store","type":"b","major":8,"minor":1}`), err: ErrTwice},
 		"twice, different":       {json: devices(`{"path":"/dev/trusted_store","type":"b","major":8,"minor":1},{"path":"/dev//trusted_store","type":"c","major":1,"minor":3}`), err: ErrTwice},
 		"the disk under another": {json: devices(`{"path":"/dev/sda1","type":"b","major":8,"minor":1},{"path":"/dev/trusted_store","type":"b","major":8,"minor":1}`), err: ErrAliased},
@@ -94,6 +98,30 @@ func TestStoreAtAConfiguredPath(t *testing.T) {
 	store, err := s.Store("/dev//tes/")
 	require.NoError(t, err)
 	require.Equal(t, Number{8, 2}, store.Number)
+	require.True(t, s.HasDevice("dev/trusted_store/"))
+
+	_, err = s.Store("/dev/trusted")
+	require.ErrorIs(t, err, ErrLookalike, "the rule is about the configured path, whichever it is")
+	store, err = s.Store("/dev/trusted_store_here")
+	require.NoError(t, err)
+	require.Nil(t, store)
+	require.False(t, read(t, devices(`{"path":"/dev/trusted_store2","type":"b","major":8,"minor":1}`)).HasDevice("/dev/trusted_store"))
+}
+
+// The sentence names the right path.
+func TestLookalikeSays(t *testing.T) {
+	_, err := read(t, devices(`{"path":"/dev/trusted_store2","type":"b","major":8,"minor":0}`)).Store("/dev//trusted_store/")
+	require.ErrorContains(t, err, `"/dev/trusted_store2"`)
+	require.ErrorContains(t, err, "write /dev/trusted_store for")
+	require.ErrorContains(t, err, "reserved")
+}
+
+func TestNameAndDevices(t *testing.T) {
+	s := read(t, devices(`{"path":"/dev/a","type":"b","major":8,"minor":1},{"path":"/dev/c","type":"c","major":8,"minor":2},{"path":"/dev/no","type":"b"},{"path":"/dev/b","type":"b","major":9,"minor":0}`))
+	require.Empty(t, s.Name())
+	require.Equal(t, []Number{{8, 1}, {9, 0}}, s.BlockDevices())
+	require.Equal(t, "app", read(t, `{"annotations":{"io.kubernetes.cri.container-name":"app"}}`).Name())
+	require.Equal(t, "app", read(t, `{"annotations":{"io.kubernetes.container.name":"app"}}`).Name())
 }
 
 func TestOwnRulesOnly(t *testing.T) {
@@ -109,6 +137,31 @@ func TestOwnRulesOnly(t *testing.T) {
 	store, err := s.Store(storePath)
 	require.NoError(t, err)
 	require.Equal(t, []int{1, 7}, store.rules)
+}
+
+// The kubelet gives a container with a readOnly claim a rule without "w".
+func TestReadOnlyClaim(t *testing.T) {
+	const own = `{"allow":true,"type":"b","major":8,"minor":1,"access":%q}`
+	for name, test := range map[string]struct {
+		rules string
+		err   error
+	}{
+		"writable":                      {fmt.Sprintf(own, "mrw"), nil},
+		"read-only":                     {fmt.Sprintf(own, "r"), ErrReadOnly},
+		"mknod and read":                {fmt.Sprintf(own, "rm"), ErrReadOnly},
+		"twice, once writable":          {fmt.Sprintf(own, "r") + "," + fmt.Sprintf(own, "w"), nil},
+		"all devices allowed besides":   {`{"allow":true,"access":"rwm"},` + fmt.Sprintf(own, "r"), ErrReadOnly},
+		"no access named":               {fmt.Sprintf(own, ""), nil},
+		"no rule":                       {``, nil},
+		"another device is read-only":   {`{"allow":true,"type":"b","major":8,"minor":2,"access":"r"}`, nil},
+		"a rule that denies, read-only": {`{"allow":false,"type":"b","major":8,"minor":1,"access":"r"}`, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store, err := read(t, `{"linux":{"devices":[{"path":"/dev/trusted_store","type":"b","major":8,"minor":1}],"resources":{"devices":[`+test.rules+`]}}}`).Store(storePath)
+			require.ErrorIs(t, err, test.err)
+			require.Equal(t, test.err == nil, store != nil)
+		})
+	}
 }
 
 func TestIsSandbox(t *testing.T) {

@@ -34,6 +34,9 @@ type VM interface {
 	// machine. A disk that is not there, or a virtual machine that has ended,
 	// is a success.
 	Detach(ctx context.Context, marker agentproto.Marker) error
+	// Ended says whether it is certain that the virtual machine has ended, and
+	// everything in it.
+	Ended(ctx context.Context) bool
 }
 
 // Guest is the guest's agent extension, agentproto/v1/trusted_store.proto. Its

@@ -4,6 +4,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,21 @@ import (
 // characters.
 const maxGuestMessage = 4000
 
+// maxGuestSteps and maxStepName bound what it can put into our log by the steps
+// of a success: the proto lists 7, with names of a few letters.
+const (
+	maxGuestSteps = 32
+	maxStepName   = 40
+)
+
+// logGuestSteps notes how long each of the guest's steps took.
+func (a *attempt) logGuestSteps(steps []*agentv1.Step) {
+	for _, step := range steps[:min(len(steps), maxGuestSteps)] {
+		a.log.WithField("step", fmt.Sprintf("guest: %.*s", maxStepName, step.GetName())).
+			WithField("took", step.GetTook().AsDuration()).Info("a step of the trusted store is done")
+	}
+}
+
 // GuestError is a refusal by the guest's agent extension.
 type GuestError struct {
 	// Doing is what the guest was asked for.
@@ -27,14 +43,31 @@ type GuestError struct {
 	Code  codes.Code
 	// Message is the guest's.
 	Message string
+	// Reason is what the guest says beside the code, if it says anything.
+	Reason agentv1.Reason
+	// Before says which containers came before the store; empty where none did.
+	Before string
 }
 
 func (e *GuestError) Error() string {
 	message := fmt.Sprintf("%s in the guest: %.*s", e.Doing, maxGuestMessage, e.Message)
-	if remedy := remedies[e.Code]; remedy != "" {
+	if remedy := e.remedy(); remedy != "" {
 		message += "; " + remedy
 	}
 	return message
+}
+
+// remedy says what a person can do.
+func (e *GuestError) remedy() string {
+	switch {
+	case e.Code == codes.FailedPrecondition && e.Reason == agentv1.Reason_REASON_MOUNT_POINT_OCCUPIED:
+		// An image that is there already: no other volume would help.
+		return cmp.Or(e.Before, "something in the guest uses the place of the trusted store already; delete the pod and create it again")
+	case e.Code == codes.FailedPrecondition && e.Before != "":
+		// A guest of another release may mean the same and not say so.
+		return remedies[e.Code] + "; besides, " + e.Before
+	}
+	return remedies[e.Code]
 }
 
 // Is makes the guest's deadline, which is ours, a context.DeadlineExceeded: it
@@ -84,7 +117,13 @@ func explainAnswer(doing string, err error) error {
 	if !answered {
 		return fmt.Errorf("%s in the guest: %w: %w", doing, ErrNoAnswer, err)
 	}
-	return &GuestError{Doing: doing, Code: answer.Code(), Message: answer.Message()}
+	refused := &GuestError{Doing: doing, Code: answer.Code(), Message: answer.Message()}
+	for _, detail := range answer.Details() {
+		if refusal, ok := detail.(*agentv1.Refusal); ok {
+			refused.Reason = refusal.GetReason()
+		}
+	}
+	return refused
 }
 
 // release takes the store back in the guest. A guest that knows no such store,

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sirupsen/logrus"
+	logtest "github.com/sirupsen/logrus/hooks/test"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -53,6 +55,20 @@ func TestExplainAnswer(t *testing.T) {
 	err = explainAnswer("preparing the store", errors.New("ttrpc: closed"))
 	require.ErrorIs(t, err, ErrNoAnswer)
 	require.ErrorContains(t, err, "ttrpc: closed")
+}
+
+// A guest decides how many steps it says, but not how many we log.
+func TestGuestStepsAreBounded(t *testing.T) {
+	log, hook := logtest.NewNullLogger()
+	a := &attempt{log: logrus.NewEntry(log)}
+	steps := []*agentv1.Step{nil, {Name: strings.Repeat("é", 1<<20)}}
+	for range 1000 {
+		steps = append(steps, &agentv1.Step{Name: "mkfs"})
+	}
+	a.logGuestSteps(steps)
+	require.Len(t, hook.AllEntries(), maxGuestSteps)
+	require.Equal(t, "guest: "+strings.Repeat("é", maxStepName), hook.AllEntries()[1].Data["step"])
+	require.Equal(t, "guest: mkfs", hook.LastEntry().Data["step"])
 }
 
 // A guest decides what it says, but not how much of it we keep.

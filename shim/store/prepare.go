@@ -55,6 +55,9 @@ func (s *Store) attach(a *attempt) (err error) {
 	return s.hotplug(a, dev)
 }
 
+// maxHanging bounds how many opens of a device that hangs are left to themselves.
+const maxHanging = 4
+
 // open claims the host's device.
 func (s *Store) open(a *attempt) (dev *os.File, err error) {
 	err = a.run(s.life, "open", "find", s.Timeouts.Find, func(ctx context.Context) error {
@@ -65,8 +68,13 @@ func (s *Store) open(a *attempt) (dev *os.File, err error) {
 }
 
 // openWithin leaves a device whose driver hangs (a lost iSCSI path) to itself:
-// no context ends an open. What it opens in the end is closed.
+// no context ends an open. What it opens in the end is closed. Each such open
+// keeps a thread of this process, so that the kubelet's retries, which go on for
+// as long as the pod is there, may leave a few of them and no more.
 func (s *Store) openWithin(ctx context.Context, a *attempt) (*os.File, error) {
+	if n := s.hanging.Load(); n >= maxHanging {
+		return nil, fmt.Errorf("opening block device %s: its driver has not answered %d earlier attempts; check the disk's connection to the node, then delete the pod and create it again: %w", a.device, n, context.DeadlineExceeded)
+	}
 	type result struct {
 		dev *os.File
 		err error
@@ -80,8 +88,10 @@ func (s *Store) openWithin(ctx context.Context, a *attempt) (*os.File, error) {
 	case r := <-opened:
 		return r.dev, r.err
 	case <-ctx.Done():
+		s.hanging.Add(1)
 		go func() {
 			r := <-opened
+			s.hanging.Add(-1)
 			if r.err == nil {
 				r.err = r.dev.Close()
 			}
@@ -128,20 +138,35 @@ func (s *Store) hotplug(a *attempt, dev *os.File) error {
 
 // encrypt has the guest make the store of the disk.
 func (s *Store) encrypt(a *attempt) error {
-	guest, marker := a.guest, a.marker
+	vm, guest, marker := a.vm, a.guest, a.marker
 	// Before the call, because an answer may get lost, and Release doesn't mind
-	// a store that isn't prepared.
+	// a store that isn't prepared. A guest that doesn't answer because its
+	// virtual machine has ended has nothing to release any more.
 	s.undo.push("releasing the store in the guest", func(ctx context.Context) error {
-		return release(ctx, guest, marker)
+		err := release(ctx, guest, marker)
+		if err != nil && vm.Ended(ctx) {
+			return nil
+		}
+		return err
 	})
 	return a.run(s.life, "prepare", "prepare", s.Timeouts.Prepare, func(ctx context.Context) error {
 		answer, err := guest.Prepare(ctx, &agentv1.PrepareRequest{Store: agentproto.ImageStore, Marker: string(marker)})
 		if err != nil {
-			return explainAnswer("preparing the store", err)
+			return s.explainRefusal(err)
 		}
-		for _, step := range answer.GetSteps() {
-			a.log.WithField("step", "guest: "+step.GetName()).WithField("took", step.GetTook().AsDuration()).Info("a step of the trusted store is done")
-		}
+		a.logGuestSteps(answer.GetSteps())
 		return nil
 	})
+}
+
+// explainRefusal tells the user which containers came before the store, where
+// the guest may have their images in the store's place.
+func (s *Store) explainRefusal(err error) error {
+	err = explainAnswer("preparing the store", err)
+	var refused *GuestError
+	if errors.As(err, &refused) {
+		// Nobody is added once the store was asked for.
+		refused.Before = s.before.String()
+	}
+	return err
 }

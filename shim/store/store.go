@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -14,6 +15,7 @@ import (
 	"github.com/kata-tes/kata-tes/agentproto"
 	"github.com/kata-tes/kata-tes/shim/config"
 	"github.com/kata-tes/kata-tes/shim/hostdev"
+	"github.com/kata-tes/kata-tes/shim/metrics"
 )
 
 // Options are what a Store needs to know and to use.
@@ -26,7 +28,11 @@ type Options struct {
 	Timeouts config.Timeouts
 	Finder   Finder
 	Opener   Opener
-	Log      *logrus.Entry
+	// LateStore is what to do when other containers came first; warn if empty.
+	LateStore config.LateStore
+	// Metrics may be nil.
+	Metrics *metrics.Node
+	Log     *logrus.Entry
 }
 
 // Store is the sandbox's one trusted store. Once ready it stays ready: it ends
@@ -44,6 +50,11 @@ type Store struct {
 	// ready and running exclude each other.
 	ready   bool
 	running *attempt
+	// asked says that a container has asked for the store, whatever came of it.
+	asked bool
+	// before are the containers that were let through until then. They don't
+	// change afterwards.
+	before forerunners
 	// device is the one that is ready or being prepared.
 	device hostdev.Number
 	// refused is why the store is not ready though somebody asked for it.
@@ -52,11 +63,17 @@ type Store struct {
 	// undo takes back what the running attempt did, or what an earlier one left
 	// behind. Only the running attempt touches it.
 	undo undoStack
+
+	// hanging counts the opens that did not end in time and still go on.
+	hanging atomic.Int32
 }
 
 // New makes the store of a sandbox that nobody has asked for yet.
 func New(o Options) *Store {
 	o.Log = o.Log.WithFields(logrus.Fields{"sandbox": o.SandboxID, "store": agentproto.ImageStore})
+	if o.LateStore == "" {
+		o.LateStore = config.LateWarn
+	}
 	s := &Store{Options: o}
 	s.life, s.end = context.WithCancelCause(context.Background())
 	return s
@@ -85,6 +102,7 @@ func (s *Store) Ensure(ctx context.Context, device hostdev.Number, container str
 func (s *Store) join(device hostdev.Number, container string) (*attempt, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.ask(container)
 	busy := s.ready || s.running != nil
 	switch {
 	case busy && s.device != device:
@@ -94,6 +112,10 @@ func (s *Store) join(device hostdev.Number, container string) (*attempt, error) 
 		return s.running, nil
 	case s.life.Err() != nil:
 		return nil, context.Cause(s.life)
+	}
+	if err := s.checkOrder(device); err != nil {
+		s.refused = err
+		return nil, err
 	}
 	return s.begin(device, container), nil
 }
@@ -119,6 +141,7 @@ func (s *Store) finish(a *attempt, err error) {
 		a.log.WithError(err).WithField("took", took).Error("the trusted store could not be prepared")
 	} else {
 		a.log.WithField("took", took).Info("the trusted store is ready")
+		s.Metrics.Add(metrics.StoresPrepared, "")
 	}
 	s.mu.Lock()
 	s.running, s.ready, s.refused = nil, err == nil, err
@@ -133,6 +156,11 @@ func (s *Store) finish(a *attempt, err error) {
 func (s *Store) Check() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.check()
+}
+
+// check is Check for who holds mu.
+func (s *Store) check() error {
 	switch {
 	case s.running != nil:
 		return fmt.Errorf("%w: it is being prepared (%s); this container can start when it is ready", ErrNotReady, s.running.progress())
@@ -151,9 +179,10 @@ func (s *Store) Device() (device hostdev.Number, ready bool) {
 
 // Refuse notes that a container asked for the store in a way that can't be
 // met, so that later containers don't start without it.
-func (s *Store) Refuse(reason error) {
+func (s *Store) Refuse(container string, reason error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.ask(container)
 	if !s.ready && s.running == nil {
 		s.refused = reason
 	}

@@ -97,6 +97,9 @@ func (r *recorder) Detach(ctx context.Context, marker agentproto.Marker) error {
 	return r.call(ctx, "detach")
 }
 
+// Ended is true once the answer to "ended" is an error.
+func (r *recorder) Ended(ctx context.Context) bool { return r.call(ctx, "ended") != nil }
+
 func (r *recorder) note(marker string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -167,7 +170,7 @@ func TestStepsInOrder(t *testing.T) {
 	require.NoError(t, s.Ensure(t.Context(), disk, "c2"))
 	require.NoError(t, s.Check())
 	require.ErrorIs(t, s.Ensure(t.Context(), other, "c3"), ErrOtherDevice)
-	s.Refuse(errors.New("two entries"))
+	s.Refuse("c4", errors.New("two entries"))
 	require.NoError(t, s.Check(), "a store that is ready stays ready")
 	require.NoError(t, s.Close())
 	require.Empty(t, r.took(), "neither a second call nor the end does anything to it")
@@ -229,6 +232,29 @@ func TestUndoGoesOnWhereItStopped(t *testing.T) {
 	require.ErrorIs(t, s.Ensure(t.Context(), disk, "c1"), ErrClosed)
 }
 
+// A virtual machine that ended in the middle takes its store along; one that
+// only doesn't answer keeps its disk.
+func TestReleaseInAMachineThatHasEnded(t *testing.T) {
+	for name, test := range map[string]struct {
+		ended error
+		calls []string
+	}{
+		"ended":  {errors.New("yes"), []string{"release", "ended", "detach"}},
+		"silent": {nil, []string{"release", "ended"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, r, _ := newStore(t)
+			r.answer("prepare", failing(errors.New("connection reset")))
+			r.answer("release", failing(errors.New("no such device")))
+			r.answer("ended", failing(test.ended))
+			err := s.Ensure(t.Context(), disk, "c1")
+			require.ErrorIs(t, err, ErrNoAnswer)
+			require.Equal(t, test.ended == nil, errors.Is(err, ErrLeftover), err)
+			require.Equal(t, test.calls, r.took()[5:])
+		})
+	}
+}
+
 func TestReleaseOfWhatTheGuestNeverHad(t *testing.T) {
 	for _, code := range []codes.Code{codes.InvalidArgument, codes.Unimplemented} {
 		s, r, _ := newStore(t)
@@ -288,6 +314,30 @@ func TestHangingDevice(t *testing.T) {
 	})
 }
 
+// A kubelet that tries for days must not use up the process's threads.
+func TestADeviceThatHangsForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, r, _ := newStore(t)
+		r.answer("open", func(context.Context) error { time.Sleep(time.Hour); return nil })
+		for range maxHanging {
+			require.ErrorContains(t, s.Ensure(context.Background(), disk, "c1"), "driver does not answer")
+		}
+		r.took()
+		for range 3 {
+			err := s.Ensure(context.Background(), disk, "c1")
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.ErrorContains(t, err, "4 earlier attempts")
+			require.Empty(t, r.took(), "no further open")
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		r.answer("open", nil)
+		require.NoError(t, s.Ensure(context.Background(), disk, "c1"), "the disk is back")
+		r.requireClosed(t)
+		require.NoError(t, s.Close())
+	})
+}
+
 func TestUndoHasALimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, r, _ := newStore(t)
@@ -339,7 +389,7 @@ func TestWaitersLeaveAlone(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.ErrorContains(t, err, `step "attach", after 1s`)
 		require.ErrorIs(t, s.Check(), ErrNotReady)
-		s.Refuse(errors.New("two entries"))
+		s.Refuse("c4", errors.New("two entries"))
 
 		require.NoError(t, s.Ensure(context.Background(), disk, "c2"))
 		require.NoError(t, s.Check(), "what was refused meanwhile doesn't count")

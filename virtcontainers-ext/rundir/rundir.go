@@ -31,6 +31,9 @@ const (
 	// maxID is containerd's own limit for an identifier.
 	maxID = 76
 
+	// rootMode lets others pass through to the metrics, without seeing the
+	// sandboxes' ids. What is in a sandbox's folder stays ours.
+	rootMode = 0o711
 	dirMode  = 0o700
 	fileMode = 0o600
 )
@@ -69,7 +72,7 @@ func Create(root, id string, s Sandbox) error {
 	if path := MonitorPath(root, id); len(path) > maxSocketPath {
 		return fmt.Errorf("creating the folder of sandbox %s: %s is longer than the %d bytes that a socket's path may have", id, path, maxSocketPath)
 	}
-	if err := os.Mkdir(root, dirMode); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := os.Mkdir(root, rootMode); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("creating %s: %w", root, err)
 	}
 	r, err := openPrivate(root)

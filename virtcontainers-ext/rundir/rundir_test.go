@@ -37,7 +37,7 @@ func TestCreateLoadRemove(t *testing.T) {
 	got, err := Load(root, sid)
 	require.NoError(t, err)
 	require.Equal(t, sample, got)
-	for path, mode := range map[string]fs.FileMode{"": 0o700, sid: 0o700, sid + "/sandbox.json": 0o600} {
+	for path, mode := range map[string]fs.FileMode{"": 0o711, sid: 0o700, sid + "/sandbox.json": 0o600} {
 		st, err := os.Stat(filepath.Join(root, path))
 		require.NoError(t, err)
 		require.Equal(t, mode, st.Mode().Perm(), path)
@@ -61,7 +61,7 @@ func TestCreateLoadRemove(t *testing.T) {
 
 func TestBadIDs(t *testing.T) {
 	root := shortRoot(t)
-	for _, id := range []string{"", ".", "..", "a/b", "../etc", "/abs", "a\x00b", "a\nb", "-a", ".a", "a..b", strings.Repeat("a", 77)} {
+	for _, id := range []string{"", ".", "..", "a/b", "../etc", "/abs", "a\x00b", "a\nb", "-a", ".a", "a..b", metricsFolder, strings.Repeat("a", 77)} {
 		require.ErrorIs(t, Create(root, id, sample), ErrBadID, "%q", id)
 		_, err := Load(root, id)
 		require.ErrorIs(t, err, ErrBadID, "%q", id)
@@ -141,4 +141,37 @@ func TestDamagedDescription(t *testing.T) {
 	got, err := Load(root, sid)
 	require.NoError(t, err)
 	require.Equal(t, "/h", got.Hypervisor)
+}
+
+// The metrics are for everybody, the sandboxes' folders are not.
+func TestMetrics(t *testing.T) {
+	root := shortRoot(t)
+	require.NoError(t, os.Mkdir(root, 0o700), "as an earlier release made it")
+	for range 2 {
+		dir, err := OpenMetrics(root)
+		require.NoError(t, err)
+		require.NoError(t, dir.WriteFile("f", []byte("x"), 0o644))
+		require.NoError(t, dir.Close())
+	}
+	require.NoError(t, Create(root, sid, sample))
+	for path, mode := range map[string]fs.FileMode{root: 0o711, MetricsPath(root): 0o755, filepath.Join(root, sid): 0o700} {
+		st, err := os.Stat(path)
+		require.NoError(t, err)
+		require.Equal(t, mode, st.Mode().Perm(), path)
+	}
+	require.NoError(t, Remove(root, sid))
+	require.FileExists(t, filepath.Join(MetricsPath(root), "f"))
+}
+
+func TestMetricsInAForeignFolder(t *testing.T) {
+	root, victim := shortRoot(t), t.TempDir()
+	require.NoError(t, os.Mkdir(root, 0o711))
+	require.NoError(t, os.Symlink(victim, MetricsPath(root)))
+	_, err := OpenMetrics(root)
+	require.ErrorContains(t, err, "not a folder")
+	require.NoError(t, os.Remove(MetricsPath(root)))
+	require.NoError(t, os.Chmod(root, 0o777))
+	_, err = OpenMetrics(root)
+	require.ErrorContains(t, err, "chmod")
+	require.NoDirExists(t, MetricsPath(root))
 }
