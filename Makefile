@@ -44,7 +44,7 @@ FUZZTIME ?= 30s
 
 ##@ The main things
 .PHONY: demo
-demo: node ## Boot the test node, run the proposal's pod, show the proposal's listings
+demo: node ## On Kubernetes in a test node: apply the proposal's pod, show its listings, delete it
 	functional-tests/demo.sh
 
 .PHONY: test
@@ -59,7 +59,7 @@ build: ## Build the static binaries into build/bin
 	done
 
 .PHONY: node
-node: packages ## Build the test node: Debian root, Kata's shim, containerd 2, guest image (cached)
+node: packages ## Build the test node: Debian root, Kata, containerd 2, Kubernetes, guest image (cached)
 	functional-tests/build.sh all
 
 .PHONY: packages

@@ -11,7 +11,7 @@
 # KATA_AGENT, KATA_CONFIG, CONTAINERD, GUEST_KERNEL (paths).
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
-all=(kernel rootfs kata containerd kubernetes guest disk payload)
+all=(kernel rootfs kata containerd etcd kubernetes guest disk payload)
 
 usage() {
   sed -n 's/^# \{0,1\}//p' "$0" | sed -n '3,12p'

@@ -15,8 +15,6 @@ wanted=(
   gcc libc6-dev shellcheck
   # the benchmark of a forwarded call
   runc
-  # the control plane of the tests on Kubernetes
-  etcd-server
 )
 
 missing=()

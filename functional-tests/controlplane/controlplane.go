@@ -40,7 +40,7 @@ type Dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
 // ControlPlane is one that was made, running or not.
 type ControlPlane struct {
-	bin    string
+	parts  string
 	folder string
 	log    io.Writer
 	ports  ports
@@ -60,15 +60,17 @@ type program struct {
 // repository's build folder; log gets a line for what is worth knowing. Close
 // must be called.
 func New(build string, log io.Writer) (_ *ControlPlane, err error) {
-	bin := filepath.Join(build, "parts", "kubernetes", "bin")
-	if _, err := os.Stat(filepath.Join(bin, "kube-apiserver")); err != nil {
-		return nil, fmt.Errorf("the test cluster is not built: run `functional-tests/build.sh all` first (%w)", err)
+	parts := filepath.Join(build, "parts")
+	for _, part := range []string{"kubernetes", "etcd"} {
+		if _, err := os.Stat(filepath.Join(parts, part, ".key")); err != nil {
+			return nil, fmt.Errorf("the test cluster is not built: run `functional-tests/build.sh all` first (%w)", err)
+		}
 	}
 	folder, err := node.NewFolder(build)
 	if err != nil {
 		return nil, err
 	}
-	c := &ControlPlane{bin: bin, folder: folder, log: log}
+	c := &ControlPlane{parts: parts, folder: folder, log: log}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.Close())
@@ -93,8 +95,8 @@ func (c *ControlPlane) Files() map[string]string {
 		"kubernetes/ca.crt":      c.path("ca.crt"),
 		"kubernetes/kubelet":     c.path("kubelet.kubeconfig"),
 		"kubernetes/admin":       c.path("admin.kubeconfig"),
-		"kubernetes/bin/kubelet": filepath.Join(c.bin, "kubelet"),
-		"kubernetes/bin/kubectl": filepath.Join(c.bin, "kubectl"),
+		"kubernetes/bin/kubelet": c.kubernetes("kubelet"),
+		"kubernetes/bin/kubectl": c.kubernetes("kubectl"),
 	}
 }
 
@@ -106,7 +108,7 @@ func (c *ControlPlane) Start(ctx context.Context) error {
 	if c.egress, err = newEgress(c.folder); err != nil {
 		return err
 	}
-	if err := c.start(ctx, "etcd", "etcd", c.etcdFlags(), c.etcdReady); err != nil {
+	if err := c.start(ctx, "etcd", filepath.Join(c.parts, "etcd", "bin", "etcd"), c.etcdFlags(), c.etcdReady); err != nil {
 		return err
 	}
 	if err := c.start(ctx, "kube-apiserver", c.kubernetes("kube-apiserver"), c.apiserverFlags(), c.apiserverReady); err != nil {
@@ -128,7 +130,9 @@ func (c *ControlPlane) Start(ctx context.Context) error {
 	return nil
 }
 
-func (c *ControlPlane) kubernetes(name string) string { return filepath.Join(c.bin, name) }
+func (c *ControlPlane) kubernetes(name string) string {
+	return filepath.Join(c.parts, "kubernetes", "bin", name)
+}
 
 // ConnectNode tells how the node's addresses are reached from now on.
 func (c *ControlPlane) ConnectNode(dial Dialer) { c.egress.use(dial) }

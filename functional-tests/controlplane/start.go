@@ -51,9 +51,6 @@ func (c *ControlPlane) start(ctx context.Context, name, path string, flags []str
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Dir = c.folder
 	process, err := daemon.Start(cmd)
-	if errors.Is(err, exec.ErrNotFound) {
-		return fmt.Errorf("%w: run functional-tests/packages.sh", err)
-	}
 	if err != nil {
 		return err
 	}

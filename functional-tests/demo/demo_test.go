@@ -3,83 +3,171 @@
 
 //go:build node
 
-package demo_test
+package demo
 
 import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/kata-tes/kata-tes/functional-tests/lab"
-	"github.com/stretchr/testify/require"
+	"github.com/kata-tes/kata-tes/functional-tests/proposal"
 )
 
-// show prints for the person who watches.
-func show(format string, args ...any) { fmt.Printf(format+"\n", args...) }
+const (
+	manifests = "/opt/tes/manifests"
+	manifest  = "trusted_store_cc.yaml"
+	podName   = "trusted-lvm-block"
+	onNode    = "root@node:~# "
+	inGuest   = "root@guest:/# "
+)
 
-// TestDemo runs the proposal's pod and shows its listings.
+// TestDemo is docs/trusted-ephemeral-storage.md in its own order, with what a
+// user types and what that prints.
 func TestDemo(t *testing.T) {
 	lab.NothingLeft(t)
 	lab.KeepConsoles(t)
-	show("\n# A node with containerd 2, Kata behind our shim, and an LV of 1 GiB (as open-local makes them)")
-	containerd := lab.StartContainerd(t, lab.Containerd2)
-	volume := lab.NewVolumeGroup(t, "open-local-pool-0", 1<<30).Create(t, "store", 1<<30)
-	volume.Hold(t)
+	s := screen{os.Stdout, bootTime(t)}
+	containerd, volume := cluster(t, s)
+	t.Chdir(manifests)
 
-	show("\n# The pod of docs/trusted-ephemeral-storage.md, as the kubelet asks for it over CRI (runtime handler %s)", lab.Tes)
-	pod := containerd.StartPod(t, lab.PodSpec{Name: "trusted-lvm-block", Handler: lab.Tes})
-	sidecar := pod.StartContainer(t, lab.ContainerSpec{
-		Name: "sidecar-trusted-store", Image: "docker.io/library/pause:latest", Command: []string{"/pause"},
-		Devices: []lab.Device{{Host: volume.Path, Container: lab.TrustedStore}},
-	})
-	application := pod.StartContainer(t, lab.ContainerSpec{Name: "application", Command: []string{"sh", "-c", "sleep 10000"}})
-	show("%-20s %s", "POD", "trusted-lvm-block")
-	for name, container := range map[string]*lab.Container{"sidecar-trusted-store": sidecar, "application": application} {
-		status, err := container.Status(t.Context())
+	s.heading("The proposal's pod and its claim, unchanged")
+	onHost(t, s, "cat "+manifest)
+
+	s.heading("Create the workload")
+	t.Cleanup(func() {
+		// Where the demo ends before it has deleted it.
+		_, err := lab.KubectlInput(context.Background(), "", "delete", "--ignore-not-found", "-f", manifest)
 		require.NoError(t, err)
-		require.Equal(t, "CONTAINER_RUNNING", status.GetState().String())
-		show("  %-24s %s", name, status.GetState())
-	}
+	})
+	kubectl(t, s, "apply", "-f", manifest)
+	kubectl(t, s, "wait", "--for=condition=Ready", "pod/"+podName, "--timeout=5m")
 
-	listings(t, pod.MustGuest(t))
-	ciphertext(t, pod.MustGuest(t), volume)
+	s.heading("Ensure the pod was created successfully (in running state)")
+	require.Regexp(t, `(?m)^`+podName+` +2/2 +Running +0 `, kubectl(t, s, "get", "pods"))
+	require.Contains(t, kubectl(t, s, "get", "pvc"), "Bound")
 
-	show("\n# The pod is deleted; the volume is free at once")
-	require.NoError(t, pod.Remove(context.Background()))
-	free, err := volume.ExclusivelyFree()
+	guest := guestOf(t, containerd)
+	listings(t, s, guest)
+	ciphertext(t, s, guest, volume)
+
+	s.heading("Delete it: the volume is free at once, the key is gone")
+	kubectl(t, s, "delete", "-f", manifest)
+	require.NoError(t, volume.AwaitUnmapped(t.Context()))
+	onHost(t, s, "lvremove --yes "+volume.Path)
+}
+
+// cluster is a node of Kubernetes with a volume to offer.
+func cluster(t *testing.T, s screen) (*lab.Containerd, lab.Volume) {
+	s.heading("A node of Kubernetes: kubelet, containerd 2, Kata behind our shim, and a logical volume as open-local makes them")
+	containerd := lab.StartContainerd(t, lab.Containerd2)
+	group := lab.NewVolumeGroup(t, lab.OpenLocalGroup, 1<<30)
+	volume, err := group.Make(lab.OpenLocalName(), 1<<30)
 	require.NoError(t, err)
-	require.True(t, free)
+	lab.StartKubelet(t)
+	volume.Offer(t)
+	runtimeClass, err := os.ReadFile(manifests + "/runtimeclass.yaml")
+	require.NoError(t, err)
+	lab.Apply(t, string(runtimeClass))
+	kubectl(t, s, "get", "nodes", "-o", "wide")
+	kubectl(t, s, "get", "runtimeclass,storageclass,pv")
+	return containerd, volume
+}
+
+// guestOf is the pod's virtual machine.
+func guestOf(t *testing.T, containerd *lab.Containerd) lab.Guest {
+	t.Helper()
+	pod := lab.AwaitPod(t, podName, "2/2 Running", func(p lab.KubePod) bool { return p.Ready(2) })
+	sandbox, err := containerd.KubePodSandbox(t.Context(), pod)
+	require.NoError(t, err)
+	return sandbox.MustGuest(t)
 }
 
 // listings are the proposal's, from inside the guest. The header is in the
 // guest's memory, so that cryptsetup must be told where.
-func listings(t *testing.T, guest lab.Guest) {
-	show("\n# Inside the guest")
-	for _, listing := range []struct{ command, expect string }{
-		{"lsblk --fs", "ephemeral_image_encrypted_disk"},
-		{"cryptsetup status ephemeral_image_encrypted_disk --header /run/kata-tes/trusted_store.luks2", "aes-xts-plain64"},
-		{"mount|grep image", "on /run/image type ext4 (rw,relatime)"},
-		{"df -h /run/image", "ephemeral_image_encrypted_disk"},
-		{"ls /run/image/", "layers"},
+func listings(t *testing.T, s screen, guest lab.Guest) {
+	s.heading("Inside the virtual machine, by the agent's debug console: the images are saved in encrypted storage")
+	for _, command := range []string{
+		"lsblk --fs",
+		"cryptsetup status ephemeral_image_encrypted_disk --header /run/kata-tes/trusted_store.luks2",
+		"mount|grep image",
+		"ls /run/image/",
 	} {
-		// Through cat: lsblk breaks lines for a terminal.
-		output := guest.Must(t, listing.command+" | cat")
-		show("root@guest:/# %s\n%s", listing.command, strings.TrimRight(output, "\n"))
-		require.Contains(t, output, listing.expect)
+		shell(t, s, guest, command)
 	}
+	// What was shown is what the proposal shows, or the test fails.
+	proposal.CheckListings(t, guest)
 }
 
-// ciphertext writes a file in the guest and looks for it on the host.
-func ciphertext(t *testing.T, guest lab.Guest, volume lab.Volume) {
+// ciphertext has the application write a file, and looks for it in the guest
+// and on the host.
+func ciphertext(t *testing.T, s screen, guest lab.Guest, volume lab.Volume) {
 	secret := "secret-" + rand.Text()
-	show("\n# What the host sees of a file that the guest writes")
-	show("root@guest:/# echo %s > /run/image/note; sync", secret)
-	guest.Must(t, "echo "+secret+" > /run/image/note; sync")
-	found, err := volume.Search([]byte(secret), []byte("LUKS\xba\xbe"), []byte("SKUL\xba\xbe"))
+	s.heading("A file that the application writes")
+	kubectl(t, s, "exec", podName, "-c", "application", "--", "sh", "-c", "'echo "+secret+" > /note; sync'")
+	require.Contains(t, shell(t, s, guest, "grep -r --include=note secret- /run/image/overlay"), secret)
+
+	s.heading("What the host sees of it")
+	found, err := volume.Search([]byte(secret), []byte("marker of the busybox image"), []byte("LUKS\xba\xbe"), []byte("SKUL\xba\xbe"))
 	require.NoError(t, err)
-	show("root@host:/# searched all of %s: %d blocks of 4 KiB are written, none has the text or a LUKS header", volume.Path, found.Written)
-	require.Positive(t, found.Written)
-	require.Empty(t, found.Texts)
+	require.Empty(t, found.Texts, "readable on the host")
+	require.Positive(t, found.Written, "something was written")
+	s.note("all of %s was read: %d of %d blocks are written; the file's text, the image's and a LUKS header are in none of them",
+		volume.Path, found.Written, volume.Size>>12)
+}
+
+// kubectl shows and runs kubectl. Quotes in the arguments are for the reader.
+func kubectl(t *testing.T, s screen, args ...string) string {
+	t.Helper()
+	return typed(t, s, "kubectl "+strings.Join(args, " "), func() (string, error) {
+		bare := make([]string, len(args))
+		for i, arg := range args {
+			bare[i] = strings.Trim(arg, "'")
+		}
+		return lab.KubectlInput(t.Context(), "", bare...)
+	})
+}
+
+// onHost shows and runs a command of the node.
+func onHost(t *testing.T, s screen, command string) {
+	t.Helper()
+	typed(t, s, command, func() (string, error) {
+		output, err := exec.CommandContext(t.Context(), "bash", "-c", command).CombinedOutput()
+		return string(output), err
+	})
+}
+
+// typed shows and runs something on the node.
+func typed(t *testing.T, s screen, command string, run func() (string, error)) string {
+	t.Helper()
+	output, err := s.run(onNode, command, run)
+	require.NoError(t, err)
+	return output
+}
+
+// shell shows and runs a command in the guest.
+func shell(t *testing.T, s screen, guest lab.Guest, command string) string {
+	t.Helper()
+	// Through cat: lsblk and ls write otherwise for a terminal.
+	output, err := s.run(inGuest, command, func() (string, error) { return guest.Must(t, command+" | cat"), nil })
+	require.NoError(t, err)
+	return output
+}
+
+// bootTime is when the node was booted.
+func bootTime(t *testing.T) time.Time {
+	t.Helper()
+	text, err := os.ReadFile("/proc/uptime")
+	require.NoError(t, err)
+	var seconds float64
+	_, err = fmt.Sscan(string(text), &seconds)
+	require.NoError(t, err)
+	return time.Now().Add(-time.Duration(seconds * float64(time.Second)))
 }

@@ -29,5 +29,5 @@ func TestCheckScript(t *testing.T) {
 	output, err := cmd.CombinedOutput()
 	t.Logf("\n%s", output)
 	require.NoError(t, err)
-	require.NoError(t, r.volume.Remove(), "it cleaned up, and nobody holds the volume")
+	require.NoError(t, r.volume.RemoveAfterPod(t.Context()), "it cleaned up, and nobody holds the volume")
 }

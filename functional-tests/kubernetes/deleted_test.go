@@ -45,5 +45,5 @@ func TestDeletedWhilePrepared(t *testing.T) {
 		return err == nil && !free
 	}, 2*time.Minute, 20*time.Millisecond, "the volume is attached")
 	lab.Kubectl(t, "delete", "pod", podName, "--wait", "--timeout=3m")
-	require.NoError(t, r.volume.Remove(), "nobody holds the volume of a pod that is gone")
+	require.NoError(t, r.volume.RemoveAfterPod(t.Context()), "nobody holds the volume of a pod that is gone")
 }

@@ -68,7 +68,7 @@ func TestLife(t *testing.T) {
 	})
 	t.Run("the pod is deleted", func(t *testing.T) {
 		lab.Kubectl(t, "delete", "pod", podName, "--wait", "--timeout=3m")
-		require.NoError(t, r.volume.Remove(), "nobody holds the volume of a pod that is gone")
+		require.NoError(t, r.volume.RemoveAfterPod(t.Context()), "nobody holds the volume of a pod that is gone")
 	})
 }
 

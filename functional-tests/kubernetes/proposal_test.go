@@ -39,7 +39,7 @@ func TestProposal(t *testing.T) {
 			require.Contains(t, inApp(t, "cat /etc/marker"), "marker of the busybox image", "or the search for it proves nothing")
 
 			lab.Kubectl(t, "delete", "--wait", "--timeout=3m", "--filename="+manifests+"trusted_store_cc.yaml")
-			require.NoError(t, r.volume.Remove(), "nobody holds the volume of a pod that is gone")
+			require.NoError(t, r.volume.RemoveAfterPod(t.Context()), "nobody holds the volume of a pod that is gone")
 		})
 	}
 }

@@ -6,12 +6,11 @@
 package kubernetes_test
 
 import (
-	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
-	"text/template"
 
 	"github.com/stretchr/testify/require"
 
@@ -42,55 +41,29 @@ func newRig(t *testing.T, version lab.Version) *rig {
 	lab.NothingLeft(t)
 	lab.KeepConsoles(t)
 	r := &rig{containerd: lab.StartContainerd(t, version)}
-	r.group = lab.NewVolumeGroup(t, "open-local-pool-0", gib)
+	r.group = lab.NewVolumeGroup(t, lab.OpenLocalGroup, gib)
 	r.makeVolume(t)
 	r.kubelet = lab.StartKubelet(t)
-	lab.Apply(t, storageClass)
 	return r
 }
 
 func (r *rig) makeVolume(t *testing.T) {
 	t.Helper()
 	var err error
-	r.volume, err = r.group.Make("store", gib)
+	r.volume, err = r.group.Make(lab.OpenLocalName(), gib)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		if _, err := os.Stat(r.volume.Path); err == nil {
-			require.NoError(t, r.volume.Remove())
+			require.NoError(t, r.volume.RemoveAfterPod(context.Background()))
 		}
 	})
 }
 
-const storageClass = `apiVersion: storage.k8s.io/v1
-kind: StorageClass
-metadata:
-  name: open-local-lvm
-provisioner: kubernetes.io/no-provisioner
-volumeBindingMode: WaitForFirstConsumer
-`
-
 // offer makes the volume a PersistentVolume. One that was used is Released for
 // good, so that each pod's life needs a new one.
 func (r *rig) offer(t *testing.T) {
-	lab.Apply(t, fill(t, `apiVersion: v1
-kind: PersistentVolume
-metadata:
-  name: store
-spec:
-  capacity:
-    storage: 1Gi
-  volumeMode: Block
-  accessModes: [ReadWriteOnce]
-  storageClassName: open-local-lvm
-  persistentVolumeReclaimPolicy: Retain
-  local:
-    path: {{.Path}}
-  nodeAffinity:
-    required:
-      nodeSelectorTerms:
-      - matchExpressions:
-        - {key: kubernetes.io/hostname, operator: In, values: [node]}
-`, r.volume))
+	t.Helper()
+	r.volume.Offer(t)
 }
 
 // runtimeClass is the product's but for what it reserves: a node with one cpu
@@ -120,15 +93,6 @@ func part(t *testing.T, kind string) string {
 	}
 	t.Fatalf("no %s in the proposal's manifest", kind)
 	return ""
-}
-
-func fill(t *testing.T, text string, data any) string {
-	t.Helper()
-	parsed, err := template.New("").Parse(text)
-	require.NoError(t, err)
-	var out bytes.Buffer
-	require.NoError(t, parsed.Execute(&out, data))
-	return out.String()
 }
 
 // run applies the proposal's manifest and waits until the pod is 2/2 Running.

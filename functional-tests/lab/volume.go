@@ -33,19 +33,40 @@ type Volume struct {
 func NewVolumeGroup(t testing.TB, name string, size int64) *VolumeGroup {
 	t.Helper()
 	NeedNode(t)
-	// Not in the test's temporary folder: that is memory.
-	path := filepath.Join("/var/lib", "tes-"+name+".img")
 	// 16 MiB for LVM's own.
-	if err := sparse(path, size+16<<20); err != nil {
+	if err := sparse(groupPath(name), size+16<<20); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { cleaned(t, os.Remove(path)) })
-	loop := must(t, "losetup", "--find", "--show", path)
-	t.Cleanup(func() { must(t, "losetup", "--detach", loop) })
-	must(t, "vgcreate", "--quiet", name, loop)
+	g := &VolumeGroup{Name: name}
+	must(t, "vgcreate", "--quiet", name, g.attach(t))
 	t.Cleanup(func() { must(t, "vgremove", "--quiet", "--force", "--yes", name) })
-	return &VolumeGroup{Name: name}
+	return g
 }
+
+// FindVolumeGroup finds one of a boot before this one, and its volumes; the
+// group is removed when the test ends. A node whose group lies on a disk has it
+// without asking.
+func FindVolumeGroup(t testing.TB, name string) *VolumeGroup {
+	t.Helper()
+	NeedNode(t)
+	g := &VolumeGroup{Name: name}
+	g.attach(t)
+	must(t, "vgchange", "--quiet", "--activate", "y", name)
+	t.Cleanup(func() { must(t, "vgremove", "--quiet", "--force", "--yes", name) })
+	return g
+}
+
+// attach gives the group's loop device.
+func (g *VolumeGroup) attach(t testing.TB) string {
+	t.Helper()
+	t.Cleanup(func() { cleaned(t, os.Remove(groupPath(g.Name))) })
+	loop := must(t, "losetup", "--find", "--show", groupPath(g.Name))
+	t.Cleanup(func() { must(t, "losetup", "--detach", loop) })
+	return loop
+}
+
+// groupPath is not in the test's temporary folder: that is memory.
+func groupPath(name string) string { return filepath.Join("/var/lib", "tes-"+name+".img") }
 
 // Create makes a volume for a test, zeroed at its start as LVM does, and removes
 // it when the test ends.
@@ -64,6 +85,20 @@ func (g *VolumeGroup) Make(name string, size int64) (Volume, error) {
 	if _, err := run("lvcreate", "--quiet", "--yes", "--name", name, "--size", strconv.FormatInt(size, 10)+"b", g.Name); err != nil {
 		return Volume{}, err
 	}
+	return g.find(name, size)
+}
+
+// Find finds a volume of a boot before this one.
+func (g *VolumeGroup) Find(t testing.TB, name string, size int64) Volume {
+	t.Helper()
+	v, err := g.find(name, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func (g *VolumeGroup) find(name string, size int64) (Volume, error) {
 	v := Volume{Path: filepath.Join("/dev", g.Name, name), Size: size}
 	var stat unix.Stat_t
 	if err := unix.Stat(v.Path, &stat); err != nil {

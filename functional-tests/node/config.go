@@ -19,6 +19,9 @@ type Config struct {
 	MemoryMiB int
 	// Disks in addition to the node's own.
 	Disks []Disk
+	// KeepDisk gives the node a disk of its own, with a journal, that is there
+	// again after Reboot. Without it what the node writes is in no file.
+	KeepDisk bool
 	// Files and folders that are put on the payload disk: path below
 	// /opt/tes in the node, and path here.
 	Files map[string]string

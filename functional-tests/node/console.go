@@ -56,7 +56,7 @@ func (c *console) await(words string) <-chan struct{} {
 // follow reads to the end.
 func (c *console) follow(from io.Reader) error {
 	defer close(c.ended)
-	file, err := os.OpenFile(c.path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	file, err := os.OpenFile(c.path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return fmt.Errorf("keeping the console: %w", err)
 	}

@@ -30,6 +30,10 @@ const (
 type Node struct {
 	config  *Config
 	folder  string
+	keys    *keys
+	root    string
+	payload string
+	disks   []string
 	process *process
 	console *console
 	client  *ssh.Client
@@ -38,6 +42,8 @@ type Node struct {
 	cause error
 	once  sync.Once
 	stop  context.CancelFunc
+	// watched is closed when nobody watches over the node any more.
+	watched chan struct{}
 }
 
 // Boot starts a node and waits until commands can be run in it. Close must be
@@ -51,47 +57,63 @@ func Boot(ctx context.Context, config Config) (_ *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{config: &config, folder: folder, lost: make(chan struct{}), stop: func() {}}
+	n := newNode(&config, folder)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.Close())
 		}
 	}()
-	keys, err := newKeys()
-	if err != nil {
+	if err := n.makeDisks(); err != nil {
 		return nil, err
 	}
-	payload, err := makePayload(&config, folder, keys)
-	if err != nil {
-		return nil, err
-	}
-	var disks []string
-	for i, disk := range config.Disks {
-		path, err := disk.create(folder, i)
-		if err != nil {
-			return nil, err
-		}
-		disks = append(disks, path)
-	}
-
-	port, err := n.startOnFreePort(ctx, payload, disks)
-	if err != nil {
-		return nil, err
-	}
-	if err := n.connect(ctx, port, keys); err != nil {
+	if err := n.bootUp(ctx); err != nil {
 		return nil, err
 	}
 	config.logf("up after %.1f s", time.Since(started).Seconds())
 	return n, nil
 }
 
-func (n *Node) startOnFreePort(ctx context.Context, payload string, disks []string) (int, error) {
+func newNode(config *Config, folder string) *Node {
+	return &Node{config: config, folder: folder, lost: make(chan struct{}), stop: func() {}, watched: make(chan struct{})}
+}
+
+// makeDisks makes what is new for each node.
+func (n *Node) makeDisks() (err error) {
+	if n.keys, err = newKeys(); err != nil {
+		return err
+	}
+	if n.payload, err = makePayload(n.config, n.folder, n.keys); err != nil {
+		return err
+	}
+	if n.root, err = n.config.rootDisk(n.folder); err != nil {
+		return err
+	}
+	for i, disk := range n.config.Disks {
+		path, err := disk.create(n.folder, i)
+		if err != nil {
+			return err
+		}
+		n.disks = append(n.disks, path)
+	}
+	return nil
+}
+
+// bootUp starts the node's machine and connects to it.
+func (n *Node) bootUp(ctx context.Context) error {
+	port, err := n.startOnFreePort(ctx)
+	if err != nil {
+		return err
+	}
+	return n.connect(ctx, port, n.keys)
+}
+
+func (n *Node) startOnFreePort(ctx context.Context) (int, error) {
 	for attempt := 1; ; attempt++ {
 		port, err := freePort()
 		if err != nil {
 			return 0, err
 		}
-		err = n.start(ctx, arguments(n.config, payload, disks, port))
+		err = n.start(ctx, n.arguments(port))
 		if err == nil {
 			return port, nil
 		}
@@ -182,17 +204,21 @@ func (n *Node) ConsolePath() string { return filepath.Join(n.folder, "console.lo
 
 // Close ends the node and removes its files. It may be called more than once.
 func (n *Node) Close() error {
+	n.halt()
+	if err := os.RemoveAll(n.folder); err != nil {
+		return fmt.Errorf("removing the node's files: %w", err)
+	}
+	return nil
+}
+
+// halt takes the power from the node.
+func (n *Node) halt() {
 	n.stop()
 	if n.client != nil {
 		// Without an answer from a node that is about to be killed.
 		_ = n.client.Close()
 	}
 	if n.process != nil {
-		// Its disks are throw-away.
 		n.process.Kill()
 	}
-	if err := os.RemoveAll(n.folder); err != nil {
-		return fmt.Errorf("removing the node's files: %w", err)
-	}
-	return nil
 }

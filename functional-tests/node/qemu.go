@@ -44,7 +44,13 @@ func nestedKVM() bool {
 
 // arguments are QEMU's. One cpu: with two, an emulated node hangs or panics in
 // nested virtualization now and then, and is no faster.
-func arguments(c *Config, payload string, disks []string, port int) []string {
+func (n *Node) arguments(port int) []string {
+	c := n.config
+	root := "if=none,id=root,format=raw,file=" + n.root
+	if !c.KeepDisk {
+		// Writes go to an unlinked file and are gone with QEMU.
+		root += ",snapshot=on"
+	}
 	args := accelerator()
 	args = append(args,
 		"-smp", "1", "-m", fmt.Sprint(c.memory()),
@@ -52,12 +58,11 @@ func arguments(c *Config, payload string, disks []string, port int) []string {
 		"-device", "virtio-rng-pci",
 		"-kernel", c.part("kernel", "vmlinuz"), "-initrd", c.part("disk", "initrd"),
 		"-append", "console=ttyS0 panic=-1 net.ifnames=0 loglevel=4 systemd.show_status=0",
-		// snapshot: writes go to an unlinked file and are gone with QEMU.
 		// Devices of their own, because if=virtio would come after the
 		// caller's disks: these two are vda and vdb.
-		"-drive", "if=none,id=root,format=raw,snapshot=on,file="+c.part("disk", "root.img"),
+		"-drive", root,
 		"-device", "virtio-blk-pci,drive=root",
-		"-drive", "if=none,id=payload,format=raw,readonly=on,file="+payload,
+		"-drive", "if=none,id=payload,format=raw,readonly=on,file="+n.payload,
 		"-device", "virtio-blk-pci,drive=payload",
 		"-netdev", fmt.Sprintf("user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:%d-:22", port),
 		// No boot from the network: no ROM to run.
@@ -66,7 +71,7 @@ func arguments(c *Config, payload string, disks []string, port int) []string {
 	if len(c.Disks) > 0 {
 		args = append(args, "-device", "virtio-scsi-pci,id=extra")
 	}
-	for i, path := range disks {
+	for i, path := range n.disks {
 		args = append(args, c.Disks[i].arguments(path, i)...)
 	}
 	return args

@@ -51,7 +51,10 @@ func (n *Node) connect(ctx context.Context, port int, k *keys) error {
 	n.client = ssh.NewClient(sshConn, channels, requests)
 	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n.stop = stop
-	go n.watch(watching)
+	go func() {
+		defer close(n.watched)
+		n.watch(watching)
+	}()
 	return nil
 }
 

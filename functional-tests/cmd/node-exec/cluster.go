@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -45,13 +46,13 @@ func (c *cluster) boot(ctx context.Context, config node.Config) (*node.Node, err
 	n, err := node.Boot(ctx, config)
 	if err != nil {
 		cancel()
-		<-started
+		if stopped := <-started; !errors.Is(stopped, context.Canceled) {
+			err = errors.Join(err, stopped)
+		}
 		return nil, err
 	}
 	if err = <-started; err == nil {
-		c.plane.ConnectNode(n.Dial)
-		// Not ctx: it ends with the node, not with this function.
-		err = n.Provide(context.WithoutCancel(ctx), controlplane.NodeAddress, c.plane.Dial)
+		err = c.connect(ctx, n)
 	}
 	if err != nil {
 		if closing := n.Close(); closing != nil {
@@ -60,6 +61,23 @@ func (c *cluster) boot(ctx context.Context, config node.Config) (*node.Node, err
 		return nil, err
 	}
 	return n, nil
+}
+
+// reboot boots the node again, on its own disk; the control plane lives on. A
+// node that it gives has taken the other's place, also where there is an error.
+func (c *cluster) reboot(ctx context.Context, n *node.Node) (*node.Node, error) {
+	again, err := n.Reboot(ctx)
+	if err != nil || c.plane == nil {
+		return again, err
+	}
+	return again, c.connect(ctx, again)
+}
+
+// connect lets node and control plane reach each other.
+func (c *cluster) connect(ctx context.Context, n *node.Node) error {
+	c.plane.ConnectNode(n.Dial)
+	// Not ctx: it ends with the node, not with this function.
+	return n.Provide(context.WithoutCancel(ctx), controlplane.NodeAddress, c.plane.Dial)
 }
 
 func (c *cluster) saveLogs(folder string) error {

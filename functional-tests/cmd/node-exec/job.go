@@ -23,6 +23,8 @@ type job struct {
 	line string
 	// terminal: a person types.
 	terminal bool
+	// boots is how often the node may boot on its disk.
+	boots int
 	// cluster: the node gets a Kubernetes control plane beside it.
 	cluster bool
 }
@@ -46,6 +48,7 @@ func parse(args []string) (*job, error) {
 	}
 	j.cluster = needs.ControlPlane || os.Getenv("NODE_CONTROL_PLANE") == "1"
 	j.config.MemoryMiB = needs.Memory
+	j.boots, j.config.KeepDisk = max(needs.Boots, 1), needs.Boots > 1
 	if text := os.Getenv("NODE_MEMORY"); text != "" {
 		if j.config.MemoryMiB, err = strconv.Atoi(text); err != nil {
 			return nil, fmt.Errorf("NODE_MEMORY=%s is no number of MiB", text)

@@ -18,7 +18,9 @@
 //
 // What a package needs of its node it says in testdata/node.toml: memory (MiB),
 // and control_plane = true for a Kubernetes control plane on this machine, which
-// is ready when the test begins (/opt/tes/kubernetes in the node).
+// is ready when the test begins (/opt/tes/kubernetes in the node). boots = 2
+// gives the node a disk that outlives it: a test that calls lab.LosePower is run
+// again from its beginning in the second boot, beside the same control plane.
 //
 // Variables: NODE_DISKS adds disks ("serial=tes-1,size=64G,bus=scsi;…"),
 // NODE_MEMORY is the node's memory in MiB,

@@ -22,6 +22,9 @@ type needs struct {
 	// Memory of the node in MiB; the default where it is 0.
 	Memory       int  `toml:"memory"`
 	ControlPlane bool `toml:"control_plane"`
+	// Boots is how often the node boots at most, on the same disk: a test asks
+	// for the next one by lab.LosePower. Once where it is 0.
+	Boots int `toml:"boots"`
 }
 
 func readNeeds(path string) (needs, error) {

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/kata-tes/kata-tes/functional-tests/boot"
 	"github.com/kata-tes/kata-tes/functional-tests/node"
 	"golang.org/x/crypto/ssh"
 )
@@ -51,7 +52,25 @@ func (j *job) runOnce(ctx context.Context) (status int, err error) {
 		}
 		err = errors.Join(err, n.Close())
 	}()
-	command := node.Command{Line: j.line, Stdout: os.Stdout, Stderr: os.Stderr}
+	for number := 1; ; number++ {
+		status, err := j.runIn(ctx, n, number)
+		if err != nil || status != boot.PowerLoss || number >= j.boots {
+			return status, err
+		}
+		again, err := c.reboot(ctx, n)
+		if again != nil {
+			n = again
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+}
+
+// runIn runs the job in the node's boot of that number.
+func (j *job) runIn(ctx context.Context, n *node.Node, number int) (int, error) {
+	line := fmt.Sprintf("export %s=%d; %s", boot.Variable, number, j.line)
+	command := node.Command{Line: line, Stdout: os.Stdout, Stderr: os.Stderr}
 	signals, stop := passedOn()
 	defer stop()
 	command.Signals = signals
