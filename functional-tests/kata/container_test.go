@@ -60,6 +60,7 @@ func TestContainersOnTheStore(t *testing.T) {
 		require.Equal(t, int32(7), exitOf(t, pod.StartContainer(t, script("exits", "exit 7"))).GetExitCode())
 		require.Equal(t, int32(137), exitOf(t, pod.StartContainer(t, script("kills-itself", "sh -c 'kill -KILL $$'; exit $?"))).GetExitCode())
 	})
+	t.Run("resources", func(t *testing.T) { checkResources(t, containerd, app, guest) })
 	t.Run("a terminal", func(t *testing.T) {
 		spec := script("terminal", "test -t 0 && test -t 1 && tty; echo to stderr >&2")
 		spec.TTY = true
@@ -120,6 +121,28 @@ func checkExec(t *testing.T, app *lab.Container) {
 		require.Equal(t, c.stdout, string(answer.GetStdout()), c.script)
 		require.Equal(t, c.stderr, string(answer.GetStderr()), c.script)
 	}
+}
+
+// checkResources reads, changes and freezes what the container has.
+func checkResources(t *testing.T, containerd *lab.Containerd, app *lab.Container, guest lab.Guest) {
+	stats, err := app.Stats(t.Context())
+	require.NoError(t, err)
+	require.Positive(t, stats.GetMemory().GetWorkingSetBytes().GetValue())
+	require.Positive(t, stats.GetCpu().GetUsageCoreNanoSeconds().GetValue())
+
+	const limit = 64 << 20
+	require.NoError(t, app.Update(t.Context(), &runtime.LinuxContainerResources{MemoryLimitInBytes: limit}))
+	require.Equal(t, fmt.Sprintln(limit), guest.Must(t, "cat /sys/fs/cgroup/kubepods/besteffort/*/"+app.ID+"/memory.max"))
+
+	frozen := func() string {
+		return strings.TrimSpace(guest.Must(t, "cat /sys/fs/cgroup/kubepods/besteffort/*/"+app.ID+"/cgroup.freeze"))
+	}
+	_, err = containerd.Ctr("tasks", "pause", app.ID)
+	require.NoError(t, err)
+	require.Equal(t, "1", frozen())
+	_, err = containerd.Ctr("tasks", "resume", app.ID)
+	require.NoError(t, err)
+	require.Equal(t, "0", frozen())
 }
 
 // checkNoImage asks for one that containerd has and the registry has not.

@@ -178,6 +178,23 @@ func (c *Container) Status(ctx context.Context) (*runtime.ContainerStatus, error
 	return answer.GetStatus(), nil
 }
 
+// Stats is what `kubectl top` is made of.
+func (c *Container) Stats(ctx context.Context) (*runtime.ContainerStats, error) {
+	answer, err := c.pod.containerd.runtime.ContainerStats(ctx, &runtime.ContainerStatsRequest{ContainerId: c.ID})
+	if err != nil {
+		return nil, fmt.Errorf("asking for the statistics of container %s: %w", c.ID, err)
+	}
+	return answer.GetStats(), nil
+}
+
+// Update changes the container's resources.
+func (c *Container) Update(ctx context.Context, resources *runtime.LinuxContainerResources) error {
+	if _, err := c.pod.containerd.runtime.UpdateContainerResources(ctx, &runtime.UpdateContainerResourcesRequest{ContainerId: c.ID, Linux: resources}); err != nil {
+		return fmt.Errorf("updating container %s: %w", c.ID, err)
+	}
+	return nil
+}
+
 // Exec runs a command in the container.
 func (c *Container) Exec(ctx context.Context, command ...string) (*runtime.ExecSyncResponse, error) {
 	answer, err := c.pod.containerd.runtime.ExecSync(ctx, &runtime.ExecSyncRequest{ContainerId: c.ID, Cmd: command, Timeout: 60})

@@ -21,7 +21,7 @@ import (
 )
 
 // podLimit bounds each call about a pod: an emulated one starts in 8 to 16 s,
-// and an image of half a gigabyte takes two minutes.
+// and an image of half a gigabyte takes one to two minutes.
 const podLimit = 6 * time.Minute
 
 // PodSpec is what differs between pods.

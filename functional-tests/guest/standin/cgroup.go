@@ -25,22 +25,22 @@ func (c *container) update(ctx context.Context, message *agent.LinuxResources) e
 	if err := toOCI(message, &resources); err != nil {
 		return err
 	}
-	if err := c.runc.Update(ctx, c.id, &resources); err != nil {
-		return fmt.Errorf("updating container %s: %w", c.id, c.explain(err))
+	if err := c.explain(c.runc.Update(ctx, c.id, &resources)); err != nil {
+		return fmt.Errorf("updating container %s: %w", c.id, err)
 	}
 	return nil
 }
 
 func (c *container) pause(ctx context.Context) error {
-	if err := c.runc.Pause(ctx, c.id); err != nil {
-		return fmt.Errorf("pausing container %s: %w", c.id, c.explain(err))
+	if err := c.explain(c.runc.Pause(ctx, c.id)); err != nil {
+		return fmt.Errorf("pausing container %s: %w", c.id, err)
 	}
 	return nil
 }
 
 func (c *container) resume(ctx context.Context) error {
-	if err := c.runc.Resume(ctx, c.id); err != nil {
-		return fmt.Errorf("resuming container %s: %w", c.id, c.explain(err))
+	if err := c.explain(c.runc.Resume(ctx, c.id)); err != nil {
+		return fmt.Errorf("resuming container %s: %w", c.id, err)
 	}
 	return nil
 }

@@ -49,10 +49,10 @@ func newContainer(ctx context.Context, id, execID, bundle string, spec *specs.Sp
 	if err := writeSpec(filepath.Join(bundle, "config.json"), spec); err != nil {
 		return nil, err
 	}
-	p, err := c.launch(spec.Process.Terminal, true, func(streams *stdio, pidFile string) error {
+	p, err := c.launch(spec.Process.Terminal, true, "init", func(streams *stdio, pidFile string) error {
 		io, socket := streams.forRunc()
 		// The guest's root is an initial RAM disk, from which none can pivot.
-		return c.runc.Create(ctx, id, bundle, &runc.CreateOpts{IO: io, ConsoleSocket: socket, PidFile: pidFile, NoPivot: true})
+		return c.explain(c.runc.Create(ctx, id, bundle, &runc.CreateOpts{IO: io, ConsoleSocket: socket, PidFile: pidFile, NoPivot: true}))
 	})
 	if err != nil {
 		return nil, errors.Join(err, c.delete(context.WithoutCancel(ctx)))
@@ -63,7 +63,7 @@ func newContainer(ctx context.Context, id, execID, bundle string, spec *specs.Sp
 }
 
 // launch makes a process by a command of runc.
-func (c *container) launch(terminal, first bool, command func(streams *stdio, pidFile string) error) (_ *process, err error) {
+func (c *container) launch(terminal, first bool, name string, command func(streams *stdio, pidFile string) error) (_ *process, err error) {
 	streams, err := newStdio(terminal)
 	if err != nil {
 		return nil, err
@@ -73,10 +73,9 @@ func (c *container) launch(terminal, first bool, command func(streams *stdio, pi
 			err = errors.Join(err, streams.Close())
 		}
 	}()
-	c.execs++
-	pidFile := filepath.Join(c.bundle, "pid-"+strconv.Itoa(c.execs))
+	pidFile := filepath.Join(c.bundle, "pid-"+name)
 	if err := command(streams, pidFile); err != nil {
-		return nil, c.explain(err)
+		return nil, err
 	}
 	p, err := adopt(streams, first, pidFile)
 	if err != nil {
@@ -91,8 +90,8 @@ func (c *container) process(execID string) (*process, error) {
 	if execID == "" || execID == c.id {
 		return c.first, nil
 	}
-	p, ok := c.processes[execID]
-	if !ok {
+	p := c.processes[execID]
+	if p == nil {
 		return nil, errgrpc.ToGRPCf(errdefs.ErrNotFound, "process %s of container %s", execID, c.id)
 	}
 	return p, nil
@@ -100,14 +99,15 @@ func (c *container) process(execID string) (*process, error) {
 
 func (c *container) start(ctx context.Context) error {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.started {
+	started := c.started
+	c.started = true
+	c.mu.Unlock()
+	if started {
 		return errgrpc.ToGRPCf(errdefs.ErrFailedPrecondition, "container %s is started already", c.id)
 	}
-	if err := c.runc.Start(ctx, c.id); err != nil {
-		return fmt.Errorf("starting container %s: %w", c.id, c.explain(err))
+	if err := c.explain(c.runc.Start(ctx, c.id)); err != nil {
+		return fmt.Errorf("starting container %s: %w", c.id, err)
 	}
-	c.started = true
 	return nil
 }
 
@@ -121,20 +121,37 @@ func (c *container) exec(ctx context.Context, execID string, message *agent.Proc
 	if spec.Capabilities == nil {
 		spec.Capabilities = c.spec.Process.Capabilities
 	}
+	number, err := c.reserve(execID)
+	if err != nil {
+		return err
+	}
+	p, err := c.launch(spec.Terminal, false, number, func(streams *stdio, pidFile string) error {
+		io, socket := streams.forRunc()
+		logFile := filepath.Join(c.bundle, "log-"+number)
+		err := c.runc.Exec(ctx, c.id, spec, &runc.ExecOpts{IO: io, ConsoleSocket: socket, PidFile: pidFile, Detach: true, LogFile: logFile})
+		return errors.Join(explain(err, logFile), os.RemoveAll(logFile))
+	})
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, ok := c.processes[execID]; ok {
-		return errgrpc.ToGRPCf(errdefs.ErrAlreadyExists, "process %s of container %s", execID, c.id)
-	}
-	p, err := c.launch(spec.Terminal, false, func(streams *stdio, pidFile string) error {
-		io, socket := streams.forRunc()
-		return c.runc.Exec(ctx, c.id, spec, &runc.ExecOpts{IO: io, ConsoleSocket: socket, PidFile: pidFile, Detach: true})
-	})
 	if err != nil {
+		delete(c.processes, execID)
 		return fmt.Errorf("process %s of container %s: %w", execID, c.id, err)
 	}
 	c.processes[execID] = p
 	return nil
+}
+
+// reserve keeps the id of a process that is being made, which is nil until
+// then, and gives a number for its files.
+func (c *container) reserve(execID string) (string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.processes[execID]; ok {
+		return "", errgrpc.ToGRPCf(errdefs.ErrAlreadyExists, "process %s of container %s", execID, c.id)
+	}
+	c.processes[execID] = nil
+	c.execs++
+	return strconv.Itoa(c.execs), nil
 }
 
 // signal sends to one process. Without an id Kata means the first one, and
@@ -153,14 +170,14 @@ func (c *container) signal(ctx context.Context, execID string, number uint32) er
 // killAll reaches processes that nobody knows, too. A container that is down
 // already is no error.
 func (c *container) killAll(ctx context.Context) error {
-	err := c.runc.Kill(ctx, c.id, int(unix.SIGKILL), &runc.KillOpts{All: true})
+	err := c.explain(c.runc.Kill(ctx, c.id, int(unix.SIGKILL), &runc.KillOpts{All: true}))
 	select {
 	case <-c.first.ended:
 		return nil
 	default:
 	}
 	if err != nil {
-		return fmt.Errorf("killing container %s: %w", c.id, c.explain(err))
+		return fmt.Errorf("killing container %s: %w", c.id, err)
 	}
 	return nil
 }
@@ -180,8 +197,8 @@ func (c *container) remove(ctx context.Context) error {
 }
 
 func (c *container) delete(ctx context.Context) error {
-	if err := c.runc.Delete(ctx, c.id, &runc.DeleteOpts{Force: true}); err != nil {
-		return fmt.Errorf("deleting container %s: %w", c.id, c.explain(err))
+	if err := c.explain(c.runc.Delete(ctx, c.id, &runc.DeleteOpts{Force: true})); err != nil {
+		return fmt.Errorf("deleting container %s: %w", c.id, err)
 	}
 	return nil
 }
@@ -202,7 +219,8 @@ func (c *container) forget(execID string) error {
 func (c *container) all() []*process {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Collect(maps.Values(c.processes))
+	made := slices.Collect(maps.Values(c.processes))
+	return slices.DeleteFunc(made, func(p *process) bool { return p == nil })
 }
 
 // undo are steps back, in the order of the steps.

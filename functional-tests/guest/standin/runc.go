@@ -23,12 +23,19 @@ func writeSpec(path string, spec *specs.Spec) error {
 	return nil
 }
 
-// explain says what runc wrote to its log in the place of an exit status. The
-// next command finds an empty log.
-func (c *container) explain(err error) error {
-	content, failed := os.ReadFile(c.runc.Log)
+// explain says what runc wrote to the container's log in the place of an exit
+// status.
+func (c *container) explain(err error) error { return explain(err, c.runc.Log) }
+
+// explain reads the last error in one of runc's logs. The next command finds it
+// empty.
+func explain(err error, logFile string) error {
+	if err == nil {
+		return nil
+	}
+	content, failed := os.ReadFile(logFile)
 	if failed == nil {
-		failed = os.Truncate(c.runc.Log, 0)
+		failed = os.Truncate(logFile, 0)
 	}
 	if failed != nil {
 		return fmt.Errorf("%w (and its log: %w)", err, failed)
