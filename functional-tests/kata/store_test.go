@@ -90,7 +90,7 @@ func checkListings(t *testing.T, guest lab.Guest) {
 
 	require.Contains(t, guest.Must(t, "mount | grep image"), mapping+" on /run/image type ext4 (rw,relatime)")
 	require.Contains(t, guest.Must(t, "lsblk --fs --list"), "ephemeral_image_encrypted_disk")
-	require.Equal(t, "layers\nlost+found\noverlay\n", guest.Must(t, "ls /run/image"), "images and what containers write, nothing else")
+	require.Equal(t, []string{"layers", "lost+found", "overlay"}, strings.Fields(guest.Must(t, "ls /run/image")), "images and what containers write, nothing else")
 
 	var blocks, size int
 	_, err := fmt.Sscan(guest.Must(t, "stat -f -c '%a %S' /run/image"), &blocks, &size)

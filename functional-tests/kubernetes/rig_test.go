@@ -43,6 +43,7 @@ func newRig(t *testing.T, version lab.Version) *rig {
 	r := &rig{containerd: lab.StartContainerd(t, version)}
 	r.group = lab.NewVolumeGroup(t, lab.OpenLocalGroup, gib)
 	r.makeVolume(t)
+	t.Cleanup(func() { require.NoError(t, r.containerd.RemoveDeadSandboxes(context.Background())) })
 	r.kubelet = lab.StartKubelet(t)
 	return r
 }

@@ -195,3 +195,20 @@ func (c *Containerd) sandboxOf(ctx context.Context, uid string) (*Pod, error) {
 	}
 	return &Pod{ID: answer.Items[0].Id, containerd: c}, nil
 }
+
+// RemoveDeadSandboxes removes sandboxes that have ended, as the kubelet's
+// garbage collector does once a minute. One that runs is left, to be found.
+func (c *Containerd) RemoveDeadSandboxes(ctx context.Context) error {
+	answer, err := c.runtime.ListPodSandbox(ctx, &runtime.ListPodSandboxRequest{Filter: &runtime.PodSandboxFilter{
+		State: &runtime.PodSandboxStateValue{State: runtime.PodSandboxState_SANDBOX_NOTREADY},
+	}})
+	if err != nil {
+		return fmt.Errorf("looking for sandboxes that have ended: %w", err)
+	}
+	for _, sandbox := range answer.Items {
+		if _, err := c.runtime.RemovePodSandbox(ctx, &runtime.RemovePodSandboxRequest{PodSandboxId: sandbox.Id}); err != nil {
+			return fmt.Errorf("removing sandbox %s: %w", sandbox.Id, err)
+		}
+	}
+	return nil
+}
