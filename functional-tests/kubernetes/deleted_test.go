@@ -7,7 +7,6 @@ package kubernetes_test
 
 import (
 	"os/exec"
-	"strings"
 	"testing"
 	"time"
 
@@ -22,15 +21,6 @@ func host(t *testing.T, name string, args ...string) {
 	t.Helper()
 	output, err := exec.Command(name, args...).CombinedOutput()
 	require.NoError(t, err, "%s %v: %s", name, args, output)
-}
-
-// awaitEvent waits until one of the pod's events says that.
-func awaitEvent(t *testing.T, pod, text string) {
-	t.Helper()
-	require.Eventually(t, func() bool {
-		events, err := lab.KubectlInput(t.Context(), "", "get", "events", "--field-selector=involvedObject.name="+pod, "--output=jsonpath={.items[*].message}")
-		return err == nil && strings.Contains(events, text)
-	}, 2*time.Minute, time.Second, "an event of pod %s that says %q", pod, text)
 }
 
 // testDeletedWhilePrepared deletes the pod while its store is being prepared.

@@ -72,7 +72,7 @@ func testOtherForms(t *testing.T, r *rig) {
 	})
 	t.Run("volumeMounts", func(t *testing.T) {
 		lab.Apply(t, strings.NewReplacer("volumeDevices:", "volumeMounts:", "devicePath:", "mountPath:").Replace(template))
-		awaitEvent(t, podName, `volume trusted-store has volumeMode Block, but is specified in volumeMounts`)
+		lab.AwaitEvent(t, podName, `volume trusted-store has volumeMode Block, but is specified in volumeMounts`)
 	})
 	t.Run("another path", func(t *testing.T) {
 		lab.Apply(t, strings.Replace(template, "/dev/trusted_store", "/dev/data", 1))
