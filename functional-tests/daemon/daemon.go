@@ -50,6 +50,9 @@ func (p *Process) Wait() {
 	close(p.ended)
 }
 
+// PID is the program's, also when it has ended.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // Ended is closed when the program has ended and been waited for.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
 

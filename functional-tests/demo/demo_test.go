@@ -95,7 +95,8 @@ func guestOf(t *testing.T, containerd *lab.Containerd) lab.Guest {
 func listings(t *testing.T, s screen, guest lab.Guest) {
 	s.heading("Inside the virtual machine, by the agent's debug console: the images are saved in encrypted storage")
 	for _, command := range []string{
-		"lsblk --fs",
+		// Through cat: lsblk breaks lines for a terminal.
+		"lsblk --fs | cat",
 		"cryptsetup status ephemeral_image_encrypted_disk --header /run/kata-tes/trusted_store.luks2",
 		"mount|grep image",
 		"ls /run/image/",
@@ -112,7 +113,7 @@ func ciphertext(t *testing.T, s screen, guest lab.Guest, volume lab.Volume) {
 	secret := "secret-" + rand.Text()
 	s.heading("A file that the application writes")
 	kubectl(t, s, "exec", podName, "-c", "application", "--", "sh", "-c", "'echo "+secret+" > /note; sync'")
-	require.Contains(t, shell(t, s, guest, "grep -r --include=note secret- /run/image/overlay"), secret)
+	require.Contains(t, shell(t, s, guest, "grep -r "+secret+" /run/image/overlay"), secret)
 
 	s.heading("What the host sees of it")
 	found, err := volume.Search([]byte(secret), []byte("marker of the busybox image"), []byte("LUKS\xba\xbe"), []byte("SKUL\xba\xbe"))
@@ -155,8 +156,7 @@ func typed(t *testing.T, s screen, command string, run func() (string, error)) s
 // shell shows and runs a command in the guest.
 func shell(t *testing.T, s screen, guest lab.Guest, command string) string {
 	t.Helper()
-	// Through cat: lsblk and ls write otherwise for a terminal.
-	output, err := s.run(inGuest, command, func() (string, error) { return guest.Must(t, command+" | cat"), nil })
+	output, err := s.run(inGuest, command, func() (string, error) { return guest.Must(t, command), nil })
 	require.NoError(t, err)
 	return output
 }

@@ -16,11 +16,10 @@ import (
 	"github.com/kata-tes/kata-tes/functional-tests/lab"
 )
 
-// TestCheckScript runs functional-tests/tdx/check.sh, which is meant for
+// testCheckScript runs functional-tests/tdx/check.sh, which is meant for
 // clusters with TDX, on this one, and keeps what it asked and was answered:
 // functional-tests/tdx/testdata/recorded is a copy of that.
-func TestCheckScript(t *testing.T) {
-	r := newRig(t, lab.Containerd2)
+func testCheckScript(t *testing.T, r *rig) {
 	lab.Apply(t, runtimeClass)
 	r.offer(t)
 	record := filepath.Join(lab.Logs, "check-script")

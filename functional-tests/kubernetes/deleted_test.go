@@ -7,13 +7,13 @@ package kubernetes_test
 
 import (
 	"os/exec"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/kata-tes/kata-tes/functional-tests/lab"
+	"github.com/kata-tes/kata-tes/functional-tests/proposal"
 )
 
 // host runs a program of the node.
@@ -23,27 +23,22 @@ func host(t *testing.T, name string, args ...string) {
 	require.NoError(t, err, "%s %v: %s", name, args, output)
 }
 
-// awaitEvent waits until one of the pod's events says that.
-func awaitEvent(t *testing.T, pod, text string) {
-	t.Helper()
-	require.Eventually(t, func() bool {
-		events, err := lab.KubectlInput(t.Context(), "", "get", "events", "--field-selector=involvedObject.name="+pod, "--output=jsonpath={.items[*].message}")
-		return err == nil && strings.Contains(events, text)
-	}, 2*time.Minute, time.Second, "an event of pod %s that says %q", pod, text)
-}
-
-// TestDeletedWhilePrepared deletes the pod while its store is being prepared.
-func TestDeletedWhilePrepared(t *testing.T) {
-	r := newRig(t, lab.Containerd2)
+// testDeletedWhilePrepared deletes the pod while its store is being prepared.
+// The kubelet waits for the Create that runs, and lets go of all then.
+func testDeletedWhilePrepared(t *testing.T, r *rig) {
+	// So that the preparation takes seconds.
+	r.volume.Slow(t, 500*time.Millisecond)
 	lab.Apply(t, runtimeClass)
 	r.offer(t)
 	lab.Apply(t, product(t, "trusted_store_cc.yaml"))
-	// QEMU has the volume from the hotplug on; a second of cryptsetup and mkfs
-	// follows.
+	// QEMU has the volume from the hotplug on; cryptsetup and mkfs follow.
 	require.Eventually(t, func() bool {
 		free, err := r.volume.ExclusivelyFree()
 		return err == nil && !free
 	}, 2*time.Minute, 20*time.Millisecond, "the volume is attached")
-	lab.Kubectl(t, "delete", "pod", podName, "--wait", "--timeout=3m")
+	pod := lab.AwaitPod(t, podName, "it is there", func(lab.KubePod) bool { return true })
+	lab.Kubectl(t, "delete", "pod", podName, "--wait=false")
+	require.NotContains(t, r.guest(t, pod).Must(t, "cat /proc/mounts"), proposal.Mapping, "the store is not ready yet, or this test comes too late")
+	lab.Kubectl(t, "wait", "pod/"+podName, "--for=delete", "--timeout=3m")
 	require.NoError(t, r.volume.RemoveAfterPod(t.Context()), "nobody holds the volume of a pod that is gone")
 }

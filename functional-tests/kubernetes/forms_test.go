@@ -18,11 +18,10 @@ import (
 // refusal is what kata-tes says of a volume that cannot be written, whole.
 const refusal = "the block device is read-only; make it writable (lvchange -prw, blockdev --setrw), or take readOnly off the volume"
 
-// TestFailedSidecar: the kubelet goes on with the application when a plain
+// testFailedSidecar: the kubelet goes on with the application when a plain
 // sidecar fails. It must not run without its store, a person must read why, and
 // the kubelet's next attempt must work once the reason is gone.
-func TestFailedSidecar(t *testing.T) {
-	r := newRig(t, lab.Containerd2)
+func testFailedSidecar(t *testing.T, r *rig) {
 	lab.Apply(t, runtimeClass)
 	host(t, "blockdev", "--setro", r.volume.Path)
 	r.offer(t)
@@ -49,9 +48,8 @@ func TestFailedSidecar(t *testing.T) {
 	proposal.CheckListings(t, r.guest(t, pod))
 }
 
-// TestNativeSidecar: the order that only Kubernetes can guarantee.
-func TestNativeSidecar(t *testing.T) {
-	r := newRig(t, lab.Containerd2)
+// testNativeSidecar: the order that only Kubernetes can guarantee.
+func testNativeSidecar(t *testing.T, r *rig) {
 	lab.Apply(t, runtimeClass)
 	r.offer(t)
 	lab.Apply(t, product(t, "trusted_store_native_sidecar.yaml"))
@@ -59,9 +57,8 @@ func TestNativeSidecar(t *testing.T) {
 	proposal.CheckListings(t, r.guest(t, pod))
 }
 
-// TestOtherForms: what people try as well. Each works or is refused in words.
-func TestOtherForms(t *testing.T) {
-	r := newRig(t, lab.Containerd2)
+// testOtherForms: what people try as well. Each works or is refused in words.
+func testOtherForms(t *testing.T, r *rig) {
 	lab.Apply(t, runtimeClass)
 	r.offer(t)
 	lab.Apply(t, part(t, "PersistentVolumeClaim"))
@@ -75,7 +72,7 @@ func TestOtherForms(t *testing.T) {
 	})
 	t.Run("volumeMounts", func(t *testing.T) {
 		lab.Apply(t, strings.NewReplacer("volumeDevices:", "volumeMounts:", "devicePath:", "mountPath:").Replace(template))
-		awaitEvent(t, podName, `volume trusted-store has volumeMode Block, but is specified in volumeMounts`)
+		lab.AwaitEvent(t, podName, `volume trusted-store has volumeMode Block, but is specified in volumeMounts`)
 	})
 	t.Run("another path", func(t *testing.T) {
 		lab.Apply(t, strings.Replace(template, "/dev/trusted_store", "/dev/data", 1))

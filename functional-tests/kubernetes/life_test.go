@@ -16,9 +16,8 @@ import (
 	"github.com/kata-tes/kata-tes/functional-tests/proposal"
 )
 
-// TestLife is one pod's whole life under the kubelet.
-func TestLife(t *testing.T) {
-	r := newRig(t, lab.Containerd2)
+// testLife is one pod's whole life under the kubelet.
+func testLife(t *testing.T, r *rig) {
 	lab.Apply(t, runtimeClass)
 	pod := r.run(t)
 	inApp(t, "echo kept >/note && sync")

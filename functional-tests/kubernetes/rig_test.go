@@ -27,7 +27,8 @@ const (
 	app     = "application"
 )
 
-// rig is a node of a cluster with a volume for the proposal's claim.
+// rig is a node of a cluster with a volume for the proposal's claim, which each
+// test gets anew.
 type rig struct {
 	containerd *lab.Containerd
 	kubelet    *lab.Kubelet
@@ -35,19 +36,19 @@ type rig struct {
 	volume     lab.Volume
 }
 
-// newRig starts containerd and kubelet, and offers a volume as open-local lays
-// it out: a logical volume in the group open-local-pool-0.
+// newRig starts containerd and kubelet.
 func newRig(t *testing.T, version lab.Version) *rig {
 	lab.NothingLeft(t)
 	lab.KeepConsoles(t)
 	r := &rig{containerd: lab.StartContainerd(t, version)}
 	r.group = lab.NewVolumeGroup(t, lab.OpenLocalGroup, gib)
-	r.makeVolume(t)
 	t.Cleanup(func() { require.NoError(t, r.containerd.RemoveDeadSandboxes(context.Background())) })
 	r.kubelet = lab.StartKubelet(t)
 	return r
 }
 
+// makeVolume makes a volume as open-local lays it out: a logical volume in the
+// group open-local-pool-0.
 func (r *rig) makeVolume(t *testing.T) {
 	t.Helper()
 	var err error

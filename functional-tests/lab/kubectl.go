@@ -112,7 +112,7 @@ func (p KubePod) Ready(many int) bool {
 // AwaitPod watches a pod of the default namespace until it is as wanted.
 func AwaitPod(t testing.TB, name, what string, wanted func(KubePod) bool) KubePod {
 	t.Helper()
-	pod, err := awaitPod(t.Context(), name, wanted)
+	pod, err := watch(t.Context(), wanted, "pod", name)
 	if err != nil {
 		described, _ := KubectlInput(context.Background(), "", "describe", "pod", name)
 		t.Fatalf("pod %s, until %s: %v\n%s", name, what, err, described)
@@ -120,49 +120,63 @@ func AwaitPod(t testing.TB, name, what string, wanted func(KubePod) bool) KubePo
 	return pod
 }
 
-func awaitPod(ctx context.Context, name string, wanted func(KubePod) bool) (KubePod, error) {
+// AwaitEvent watches the events about an object of the default namespace until
+// one says that, in whatever words around it.
+func AwaitEvent(t testing.TB, object, text string) {
+	t.Helper()
+	type event struct{ Message string }
+	_, err := watch(t.Context(), func(e event) bool { return strings.Contains(e.Message, text) },
+		"events", "--field-selector=involvedObject.name="+object)
+	if err != nil {
+		t.Fatalf("an event of %s that says %q: %v", object, text, err)
+	}
+}
+
+// watch follows `kubectl get` of that until an object is as wanted, which may
+// be so from the beginning.
+func watch[T any](ctx context.Context, wanted func(T) bool, what ...string) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, kubectlLimit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, cluster+"/bin/kubectl", "--kubeconfig="+cluster+"/admin", "get", "pod", name, "--watch", "--output=json")
+	args := append([]string{"--kubeconfig=" + cluster + "/admin", "get", "--watch", "--output=json"}, what...)
+	cmd := exec.CommandContext(ctx, cluster+"/bin/kubectl", args...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
+	var none T
 	output, err := cmd.StdoutPipe()
 	if err != nil {
-		return KubePod{}, err
+		return none, err
 	}
 	if err := cmd.Start(); err != nil {
-		return KubePod{}, fmt.Errorf("kubectl get pod --watch: %w", err)
+		return none, fmt.Errorf("kubectl get --watch: %w", err)
 	}
 	// It watches until it is told to end.
-	defer func() { _ = cmd.Wait() }()
-	defer cancel()
-	var pod KubePod
+	end := func() {
+		cancel()
+		_ = cmd.Wait()
+	}
 	for decoder := json.NewDecoder(output); ; {
-		pod = KubePod{}
-		if err := decoder.Decode(&pod); err != nil {
-			return pod, fmt.Errorf("kubectl get pod --watch: %w: %s", errors.Join(err, ctx.Err()), stderr.String())
+		var object T
+		if err := decoder.Decode(&object); err != nil {
+			err = errors.Join(err, ctx.Err())
+			end()
+			return none, fmt.Errorf("kubectl get %s --watch: %w: %s", strings.Join(what, " "), err, strings.TrimSpace(stderr.String()))
 		}
-		if wanted(pod) {
-			return pod, nil
+		if wanted(object) {
+			end()
+			return object, nil
 		}
 	}
 }
 
-// awaitNode waits until the scheduler may use the node.
+// awaitNode waits until the node has registered itself and the scheduler may
+// use it.
 func awaitNode(ctx context.Context) error {
-	// The node registers itself: until then there is nothing to wait for.
-	for deadline := time.Now().Add(readyLimit); ; {
-		_, err := KubectlInput(ctx, "", "get", "node", "node")
-		if err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
+	for _, condition := range []string{"create", "condition=Ready"} {
+		if _, err := KubectlInput(ctx, "", "wait", "node/node", "--for="+condition, "--timeout=2m"); err != nil {
 			return err
 		}
-		time.Sleep(200 * time.Millisecond)
 	}
-	_, err := KubectlInput(ctx, "", "wait", "node/node", "--for=condition=Ready", "--timeout=2m")
-	return err
+	return nil
 }
 
 // KubePodSandbox is the pod's sandbox, for what is looked up on the node and in

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -121,6 +122,15 @@ func (k *Kubelet) Restart(kill bool) error {
 	return k.start()
 }
 
+func (k *Kubelet) hasEnded() bool {
+	select {
+	case <-k.ended:
+		return true
+	default:
+		return false
+	}
+}
+
 func (k *Kubelet) stop(kill bool) error {
 	signal := unix.SIGTERM
 	if kill {
@@ -137,11 +147,40 @@ func (k *Kubelet) stop(kill bool) error {
 	}
 }
 
+// holdings are where the kubelet has what it holds for pods: their folders and
+// mounts, and the nodes of their block volumes.
+var holdings = []string{
+	kubeletRoot + "/pods/*", kubeletRoot + "/plugins/kubernetes.io~local-volume/volumeDevices/*",
+}
+
+// awaitNoPods waits until it has let go of what it held for pods, all of which
+// are deleted by now. It does so a few seconds later, and tells nobody.
+func (k *Kubelet) awaitNoPods() error {
+	deadline := time.Now().Add(settleLimit)
+	for {
+		var left []string
+		for _, pattern := range holdings {
+			found, err := filepath.Glob(pattern)
+			if err != nil {
+				return err
+			}
+			left = append(left, found...)
+		}
+		if len(left) == 0 {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("the kubelet still has %s", strings.Join(left, " "))
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
 // close ends it and removes what it keeps, which is not to be seen by the next
 // one. What is still mounted there stays, for the check of what is left.
 func (k *Kubelet) close() error {
-	err := k.stop(false)
-	if err != nil {
+	err := errors.Join(k.awaitNoPods(), k.stop(false))
+	if !k.hasEnded() {
 		err = errors.Join(err, k.stop(true))
 	}
 	_ = k.log.Close()

@@ -23,7 +23,7 @@ func OpenLocalName() string { return "local-" + newUID() }
 // in the class open-local-lvm, until the test ends.
 func (v Volume) Offer(t testing.TB) {
 	t.Helper()
-	manifest, err := render("storage.yaml", map[string]any{"Name": filepath.Base(v.Path), "Path": v.Path, "Size": v.Size})
+	manifest, err := render("storage.yaml", map[string]any{"Name": filepath.Base(v.Path), "Path": v.Path, "MiB": v.Size >> 20})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -120,6 +121,31 @@ func (v Volume) Hold(t testing.TB) {
 	t.Helper()
 	loop := must(t, "losetup", "--find", "--show", v.Path)
 	t.Cleanup(func() { must(t, "losetup", "--detach", loop) })
+}
+
+// Slow lets everything that is read from or written to the volume take that
+// much longer, until the test ends or the volume is removed.
+func (v Volume) Slow(t testing.TB, by time.Duration) {
+	t.Helper()
+	must(t, "modprobe", "dm_delay")
+	// "0 2097152 linear 7:0 2048": start, length, and where it is mapped to.
+	fields := strings.Fields(must(t, "dmsetup", "table", v.Path))
+	if len(fields) != 5 || fields[2] != "linear" {
+		t.Fatalf("%s is not one piece of a disk: %q", v.Path, fields)
+	}
+	v.remap(t, fmt.Sprintf("%s %s delay %s %s %d", fields[0], fields[1], fields[3], fields[4], by.Milliseconds()))
+	t.Cleanup(func() {
+		if _, err := os.Stat(v.Path); err == nil {
+			v.remap(t, strings.Join(fields, " "))
+		}
+	})
+}
+
+func (v Volume) remap(t testing.TB, table string) {
+	t.Helper()
+	must(t, "dmsetup", "load", v.Path, "--table", table)
+	must(t, "dmsetup", "suspend", v.Path)
+	must(t, "dmsetup", "resume", v.Path)
 }
 
 // OpenCount is how often the volume is open.

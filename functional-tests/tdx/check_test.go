@@ -14,7 +14,7 @@ import (
 )
 
 // recorded is a run of check.sh on real Kubernetes (functional-tests/kubernetes
-// makes it with TES_RECORD=1).
+// leaves it among its logs).
 const recorded = "testdata/recorded"
 
 // dry runs the script against a folder of answers.

@@ -41,5 +41,8 @@ func readNeeds(path string) (needs, error) {
 	if err := decoder.Decode(&n); err != nil {
 		return n, fmt.Errorf("reading what the tests need: %s: %w", path, err)
 	}
+	if n.Memory < 0 || n.Boots < 0 {
+		return n, fmt.Errorf("reading what the tests need: %s: memory and boots are not negative", path)
+	}
 	return n, nil
 }
