@@ -14,10 +14,11 @@ import (
 //go:embed plot.svg
 var plotText string
 
-// The area of the plot in pixels.
 const (
+	// The area of the plot in pixels.
 	left, right, top, bottom = 70, 600, 50, 330
-	gridLines                = 4
+	// grid is the MiB between two lines.
+	grid = 100
 )
 
 // tick is a grid line with its label.
@@ -70,8 +71,8 @@ func plot(rows []row) (string, error) {
 	for _, r := range rows {
 		columns = append(columns, tick{x(r.ImageMiB), r.ImageMiB})
 	}
-	for i := range gridLines + 1 {
-		lines = append(lines, tick{y(total * i / gridLines), total * i / gridLines})
+	for label := 0; label <= total; label += grid {
+		lines = append(lines, tick{y(label), label})
 	}
 	data["Columns"], data["Lines"] = columns, lines
 	return fill("plot.svg", plotText, data)
