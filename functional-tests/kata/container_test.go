@@ -20,6 +20,7 @@ import (
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/kata-tes/kata-tes/functional-tests/lab"
+	"github.com/kata-tes/kata-tes/functional-tests/proposal"
 )
 
 // script is a container that runs a shell script.
@@ -188,7 +189,7 @@ func checkBlockVolume(t *testing.T, pod *lab.Pod, data lab.Volume) {
 	require.Zero(t, exitOf(t, c).GetExitCode())
 	checkLog(t, c, "stdout written by the host")
 	require.NoError(t, c.Remove(t.Context()))
-	checkListings(t, pod.MustGuest(t))
+	proposal.CheckListings(t, pod.MustGuest(t))
 }
 
 // checkSharedLayers starts two containers of one image at once.

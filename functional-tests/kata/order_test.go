@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/kata-tes/kata-tes/functional-tests/lab"
+	"github.com/kata-tes/kata-tes/functional-tests/proposal"
 	"github.com/kata-tes/kata-tes/virtcontainers-ext/rundir"
 	"github.com/stretchr/testify/require"
 )
@@ -52,7 +53,7 @@ func TestLateStoreWarned(t *testing.T) {
 		// The application's image was not pulled in the guest.
 		t.Log("no image is in the guest's memory: the store is made all the same")
 		require.NoError(t, err)
-		require.Contains(t, guest.Must(t, "cat /proc/mounts"), mapping+" /run/image ")
+		require.Contains(t, guest.Must(t, "cat /proc/mounts"), proposal.Mapping+" /run/image ")
 		return
 	}
 	checkNotOverImages(t, guest, volume, images, err)
@@ -130,7 +131,7 @@ func TestLateStoreRefused(t *testing.T) {
 	again := containerd.StartPod(t, lab.PodSpec{Name: "in-order", Handler: lab.Tes})
 	again.StartContainer(t, sidecar(volume))
 	again.StartContainer(t, application)
-	require.Contains(t, again.MustGuest(t).Must(t, "cat /proc/mounts"), mapping+" /run/image ")
+	require.Contains(t, again.MustGuest(t).Must(t, "cat /proc/mounts"), proposal.Mapping+" /run/image ")
 }
 
 // TestPaths: a path that only begins like the store's is refused, and any other
@@ -157,7 +158,7 @@ func TestPaths(t *testing.T) {
 		}
 		pod.StartContainer(t, at(lab.TrustedStore+"/"))
 		pod.StartContainer(t, application)
-		require.Contains(t, pod.MustGuest(t).Must(t, "cat /proc/mounts"), mapping+" /run/image ")
+		require.Contains(t, pod.MustGuest(t).Must(t, "cat /proc/mounts"), proposal.Mapping+" /run/image ")
 		require.NoError(t, pod.Remove(t.Context()))
 	})
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/kata-tes/kata-tes/functional-tests/lab"
+	"github.com/kata-tes/kata-tes/functional-tests/proposal"
 	"github.com/stretchr/testify/require"
 )
 
@@ -62,14 +63,14 @@ func TestRefused(t *testing.T) {
 
 	pod.StartContainer(t, sidecar(volume))
 	pod.StartContainer(t, application)
-	checkListings(t, guest)
+	proposal.CheckListings(t, guest)
 
 	t.Run("in use by another pod", func(t *testing.T) {
 		other := containerd.StartPod(t, lab.PodSpec{Name: "other", Handler: lab.Tes})
 		_, err := other.Run(t.Context(), sidecar(volume))
 		require.ErrorContains(t, err, "in use")
 		t.Logf("the user reads: %v", err)
-		checkListings(t, guest)
+		proposal.CheckListings(t, guest)
 	})
 }
 

@@ -7,11 +7,11 @@ package kata_test
 
 import (
 	"crypto/rand"
-	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/kata-tes/kata-tes/functional-tests/lab"
+	"github.com/kata-tes/kata-tes/functional-tests/proposal"
 	"github.com/stretchr/testify/require"
 )
 
@@ -50,7 +50,7 @@ func TestTrustedStore(t *testing.T) {
 			pod.StartContainer(t, application)
 			guest := pod.MustGuest(t)
 
-			t.Run("the guest shows what the proposal shows", func(t *testing.T) { checkListings(t, guest) })
+			t.Run("the guest shows what the proposal shows", func(t *testing.T) { proposal.CheckListings(t, guest) })
 			t.Run("the store was there before any container", func(t *testing.T) { checkOrder(t, guest) })
 			t.Run("the host reads nothing", func(t *testing.T) { checkCiphertext(t, guest, volume) })
 			t.Run("the volume is locked", func(t *testing.T) {
@@ -64,7 +64,7 @@ func TestTrustedStore(t *testing.T) {
 				again := sidecar(volume)
 				again.Attempt = 2
 				pod.StartContainer(t, again)
-				require.Contains(t, guest.Must(t, "cat /proc/mounts"), mapping+" /run/image ")
+				require.Contains(t, guest.Must(t, "cat /proc/mounts"), proposal.Mapping+" /run/image ")
 			})
 
 			require.NoError(t, pod.Remove(t.Context()))
@@ -75,31 +75,6 @@ func TestTrustedStore(t *testing.T) {
 	}
 }
 
-const mapping = "/dev/mapper/ephemeral_image_encrypted_disk"
-
-// checkListings compares with docs/trusted-ephemeral-storage.md, for 1 GiB.
-func checkListings(t *testing.T, guest lab.Guest) {
-	status := guest.Must(t, "cryptsetup status ephemeral_image_encrypted_disk --header /run/kata-tes/trusted_store.luks2")
-	for key, value := range map[string]string{
-		"type": "LUKS2", "cipher": "aes-xts-plain64", "keysize": "512 bits", "key location": "dm-crypt",
-		"sector size": "4096", "offset": "32768 sectors", "size": "2064384 sectors", "mode": "read/write",
-	} {
-		require.Regexp(t, `(?m)^\s*`+key+`:\s+`+value+`$`, status)
-	}
-	require.Contains(t, status, "is active and is in use")
-
-	require.Contains(t, guest.Must(t, "mount | grep image"), mapping+" on /run/image type ext4 (rw,relatime)")
-	require.Contains(t, guest.Must(t, "lsblk --fs --list"), "ephemeral_image_encrypted_disk")
-	require.Equal(t, []string{"layers", "lost+found", "overlay"}, strings.Fields(guest.Must(t, "ls /run/image")), "images and what containers write, nothing else")
-
-	var blocks, size int
-	_, err := fmt.Sscan(guest.Must(t, "stat -f -c '%a %S' /run/image"), &blocks, &size)
-	require.NoError(t, err)
-	require.GreaterOrEqual(t, blocks*size>>20, 906, "MiB available, as in the proposal")
-	require.Equal(t, guest.Must(t, "stat -c %d /run/image"), guest.Must(t, "stat -c %d /run/kata-containers/image"),
-		"the same file system where Kata unpacks images")
-}
-
 // checkOrder looks at what the agent was asked, and what was mounted then.
 func checkOrder(t *testing.T, guest lab.Guest) {
 	records := guest.Records(t)
@@ -107,7 +82,7 @@ func checkOrder(t *testing.T, guest lab.Guest) {
 	require.Empty(t, records[0].Mounts, "the sandbox comes before the store")
 	for _, record := range records[1:] {
 		require.Len(t, record.Mounts, 2)
-		require.Equal(t, mapping, record.Mounts[0].Source)
+		require.Equal(t, proposal.Mapping, record.Mounts[0].Source)
 		require.Empty(t, record.Request.Devices, "Kata knows nothing of the device")
 		for _, device := range record.Request.OCI.GetLinux().GetDevices() {
 			require.NotEqual(t, lab.TrustedStore, device.Path)
