@@ -6,7 +6,9 @@ package bootstrap
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -19,6 +21,8 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/kata-tes/kata-tes/virtcontainers-ext/rundir"
 )
 
 const service = "containerd.task.v2.Task"
@@ -209,6 +213,30 @@ func TestDeleteEndsALivingSandbox(t *testing.T) {
 			n.awaitNothing("after delete")
 		})
 	}
+}
+
+// A virtual machine whose shims were killed, and whose inner `delete` does not
+// come to an end in time, holds the pod's volume.
+func TestDeleteEndsTheVirtualMachine(t *testing.T) {
+	n := newNode(t)
+	n.mustStart("sandbox", "sandbox")
+	// What QEMU is in a real pod: who listens on the monitor.
+	listener, err := net.Listen("unix", rundir.MonitorPath(n.path("run"), "sandbox"))
+	require.NoError(t, err)
+	inherited, err := listener.(*net.UnixListener).File()
+	require.NoError(t, err)
+	// It ends by itself, unkilled, when the test fails.
+	machine := exec.Command("sleep", "20")
+	machine.ExtraFiles = []*os.File{inherited}
+	require.NoError(t, machine.Start())
+	require.NoError(t, inherited.Close())
+	require.NoError(t, listener.Close())
+
+	n.mode = "delete fails"
+	_, err = n.delete("sandbox")
+	require.ErrorContains(t, err, "cannot delete")
+	require.ErrorContains(t, machine.Wait(), "killed")
+	n.awaitNothing("after delete")
 }
 
 func TestDeleteOfWhatNeverStarted(t *testing.T) {

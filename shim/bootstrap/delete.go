@@ -32,14 +32,16 @@ func (p Program) delete(ctx context.Context, c call) error {
 	if err != nil {
 		return err
 	}
-	processes := p.endProcesses(ctx, r, bundle)
+	// Ours first: containerd kills us after five seconds by default, which the
+	// inner shim may need for itself on a busy node.
+	err = errors.Join(p.endProcesses(ctx, r, bundle, c.id), p.removeFiles(r, c.id))
 	// Whatever went wrong before, the inner shim must have its chance to
 	// clean up.
 	inner := runInner(ctx, r.InnerShim, c.args, nil, func(stdout []byte) error {
 		_, err := p.Stdout.Write(stdout)
 		return err
 	})
-	return errors.Join(inner, processes, p.removeFiles(r, c.id))
+	return errors.Join(inner, err)
 }
 
 // recordOf is what `start` wrote, completed by what else it may have left: it
@@ -76,13 +78,20 @@ func (p Program) recordOf(bundle, id string) (record, error) {
 // endProcesses ends the inner shim where it must not go on: with its sandbox,
 // and when our serving process is gone, because nobody can reach it then. A
 // further container of a living pod leaves both alone.
-func (p Program) endProcesses(ctx context.Context, r record, bundle string) error {
+//
+// With its sandbox ends the virtual machine, too: the inner shim's `delete`
+// ends it, but only after it has asked the guest this and that, and one that
+// containerd's time limit cuts off would leave a machine that holds the pod's
+// volume for ever.
+func (p Program) endProcesses(ctx context.Context, r record, bundle, id string) error {
 	if r.Inner == "" || (!r.Sandbox && listens(ctx, r.Outer)) {
 		return nil
 	}
 	err := killListeners(ctx, r.Inner, 0)
 	if r.Sandbox {
-		err = errors.Join(err, killByPidFile(ctx, bundle, r.InnerShim))
+		err = errors.Join(err, killByPidFile(ctx, bundle, r.InnerShim),
+			// QEMU is who listens on the monitor that kata-tes-qemu gave it.
+			killListeners(ctx, "unix://"+rundir.MonitorPath(p.RunRoot, id), 0))
 	}
 	// It sees the inner shim's end and cleans up.
 	return errors.Join(err, killListeners(ctx, r.Outer, servingPatience))
