@@ -22,6 +22,11 @@ func TestStockKata(t *testing.T) {
 			lab.NothingLeft(t, lab.KataSocket)
 			lab.KeepConsoles(t)
 			containerd := lab.StartContainerd(t, version)
+			for _, image := range []string{"pause", "docker.io/library/busybox:latest"} {
+				reference, err := containerd.Pull(t.Context(), image)
+				require.NoError(t, err, "as the kubelet asks for it")
+				require.Contains(t, reference, "sha256:")
+			}
 			pod := containerd.StartPod(t, lab.PodSpec{Name: "stock", Handler: lab.Kata})
 			container := pod.StartContainer(t, lab.ContainerSpec{Name: "app", Command: []string{"sh", "-c", "echo hello; exec sleep 1000"}})
 

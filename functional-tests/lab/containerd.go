@@ -163,6 +163,16 @@ func (c *Containerd) AddImage(t testing.TB, fullName string) {
 	}
 }
 
+// Pull has containerd pull an image, as the kubelet does, and gives what it is
+// known by then.
+func (c *Containerd) Pull(ctx context.Context, image string) (string, error) {
+	answer, err := runtime.NewImageServiceClient(c.conn).PullImage(ctx, &runtime.PullImageRequest{Image: &runtime.ImageSpec{Image: image}})
+	if err != nil {
+		return "", fmt.Errorf("pulling image %s: %w", image, err)
+	}
+	return answer.GetImageRef(), nil
+}
+
 // Ctr runs this version's ctr in the kubelet's namespace.
 func (c *Containerd) Ctr(args ...string) (string, error) {
 	return run(c.program("ctr"), append([]string{"--address", c.Socket(), "--namespace", "k8s.io"}, args...)...)

@@ -41,10 +41,10 @@ type container struct {
 
 // newContainer makes a container by `runc create`: its first process is there
 // and waits for Start.
-func newContainer(ctx context.Context, id, execID, bundle string, spec *specs.Spec) (*container, error) {
+func newContainer(ctx context.Context, state, id, execID, bundle string, spec *specs.Spec) (*container, error) {
 	c := &container{
 		id: id, bundle: bundle, spec: spec, processes: map[string]*process{},
-		runc: &runc.Runc{Log: filepath.Join(bundle, "runc.log"), LogFormat: runc.JSON},
+		runc: &runc.Runc{Root: state, Log: filepath.Join(bundle, "runc.log"), LogFormat: runc.JSON},
 	}
 	if err := writeSpec(filepath.Join(bundle, "config.json"), spec); err != nil {
 		return nil, err

@@ -32,10 +32,13 @@ type folders struct {
 	namespaces string
 	// shared is where the host's files are copied.
 	shared string
+	// state is where runc keeps what it knows of its containers.
+	state string
 }
 
 var guestFolders = folders{
 	base: "/run/kata-containers", pause: "/pause_bundle", namespaces: "/run/sandbox-ns", shared: sandbox.SharedFolder,
+	state: "/run/runc",
 }
 
 // containers are those of the sandbox.
@@ -119,7 +122,7 @@ func (cs *containers) create(ctx context.Context, r *agent.CreateContainerReques
 	if err := sandbox.Devices(ctx, "/sys", r.Devices, spec); err != nil {
 		return err
 	}
-	if c, err = newContainer(ctx, id, r.ExecId, bundle, spec); err != nil {
+	if c, err = newContainer(ctx, cs.folders.state, id, r.ExecId, bundle, spec); err != nil {
 		return err
 	}
 	c.undo = u

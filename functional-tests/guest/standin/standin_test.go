@@ -44,6 +44,7 @@ func newTestService(t *testing.T) *service {
 	f := folders{
 		base: filepath.Join(folder, "base"), pause: filepath.Join(folder, "pause"),
 		namespaces: filepath.Join(folder, "namespaces"), shared: filepath.Join(folder, "shared"),
+		state: filepath.Join(folder, "runc"),
 	}
 	return newService(records, newContainers(f, image.NewStore(filepath.Join(folder, "image"), image.Registries{})))
 }
