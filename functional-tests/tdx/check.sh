@@ -81,22 +81,30 @@ input=/dev/null
 # exit status in $status. One recorded question is one file: the arguments,
 # the exit status, the answer.
 ask() {
-  local file
   asked=$((asked + 1))
-  file=$(printf '%03d' "$asked")
   if [[ -n $dry ]]; then
-    [[ -f $dry/$file ]] || { echo "check.sh: nothing recorded for question $asked: kubectl $*" >&2 && exit 2; }
-    [[ $(sed -n 1p "$dry/$file") == "kubectl $*" ]] || {
-      echo "check.sh: question $asked is 'kubectl $*', recorded is '$(sed -n 1p "$dry/$file")'; record again" >&2
-      exit 2
-    }
-    status=$(sed -n 2p "$dry/$file")
-    answer=$(sed 1,2d "$dry/$file")
+    recall "kubectl $*"
     return
   fi
   status=0
   answer=$(timeout $((timeout + 30)) "$kubectl" "$@" 2>&1 <"$input") || status=$?
-  [[ -z $record ]] || printf 'kubectl %s\n%s\n%s\n' "$*" "$status" "$answer" >"$record/$file"
+  [[ -z $record ]] || printf 'kubectl %s\n%s\n%s\n' "$*" "$status" "$answer" >"$record/$(printf '%03d' "$asked")"
+}
+
+# recall QUESTION: the recorded answer, each one once.
+declare -A recalled=()
+recall() {
+  local file
+  for file in "$dry"/[0-9]*; do
+    if [[ -f $file && -z ${recalled[$file]:-} && $(sed -n 1p "$file") == "$1" ]]; then
+      recalled[$file]=yes
+      status=$(sed -n 2p "$file")
+      answer=$(sed 1,2d "$file")
+      return
+    fi
+  done
+  echo "check.sh: nothing is recorded for question $asked: $1; record again" >&2
+  exit 2
 }
 
 # apply FILE: as it is. By standard input, so that what is recorded does not
