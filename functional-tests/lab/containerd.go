@@ -5,34 +5,28 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// readyLimit bounds containerd's start on an emulated cpu.
-const readyLimit = time.Minute
-
 // Containerd is one that runs.
 type Containerd struct {
 	Version
+	*service
 	// Registry is where guests pull images from.
 	Registry *Registry
 
 	runtime runtime.RuntimeServiceClient
 	conn    *grpc.ClientConn
-	cmd     *exec.Cmd
-	log     *os.File
-	ended   chan struct{}
 }
 
 // StartContainerd starts one with all handlers, with the images that tests use,
@@ -67,11 +61,11 @@ func newContainerd(v Version) (*Containerd, error) {
 	if err := v.writeConfig(v.configPath()); err != nil {
 		return nil, err
 	}
-	log, err := os.OpenFile(filepath.Join(Logs, v.Name+".log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
-	if err != nil {
+	c := &Containerd{Version: v}
+	var err error
+	if c.service, err = newService(v.Name); err != nil {
 		return nil, err
 	}
-	c := &Containerd{Version: v, log: log}
 	if c.conn, err = grpc.NewClient("unix://"+v.Socket(), grpc.WithTransportCredentials(insecure.NewCredentials())); err != nil {
 		return nil, err
 	}
@@ -92,38 +86,19 @@ func (c *Containerd) PSS() (int64, error) {
 func (c *Containerd) start() error {
 	cmd := exec.Command(c.program("containerd"), "--config", c.configPath())
 	cmd.Env = c.environment()
-	cmd.Stdout, cmd.Stderr = c.log, c.log
-	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	ended := make(chan struct{})
-	go func() {
-		// Its exit status is in its log; that it ended is what counts.
-		_ = cmd.Wait()
-		close(ended)
-	}()
-	c.cmd, c.ended = cmd, ended
-	return c.awaitReady()
+	return c.service.start(cmd, c.ready)
 }
 
-// awaitReady asks until the runtime and its network are ready.
-func (c *Containerd) awaitReady() error {
-	ctx, cancel := context.WithTimeout(context.Background(), readyLimit)
-	defer cancel()
-	for {
-		status, err := c.runtime.Status(ctx, &runtime.StatusRequest{}, grpc.WaitForReady(true))
-		if err == nil && allTrue(status.GetStatus().GetConditions()) {
-			return nil
-		}
-		select {
-		case <-c.ended:
-			return fmt.Errorf("%s ended at once; %s has the reason", c.Name, c.LogPath())
-		case <-ctx.Done():
-			return fmt.Errorf("%s is not ready after %v: %v, %w", c.Name, readyLimit, status.GetStatus().GetConditions(), err)
-		case <-time.After(50 * time.Millisecond):
-		}
+// ready: the runtime and its network are.
+func (c *Containerd) ready(ctx context.Context) error {
+	status, err := c.runtime.Status(ctx, &runtime.StatusRequest{}, grpc.WaitForReady(true))
+	if err != nil {
+		return err
 	}
+	if conditions := status.GetStatus().GetConditions(); !allTrue(conditions) {
+		return fmt.Errorf("its conditions are %v", conditions)
+	}
+	return nil
 }
 
 func allTrue(conditions []*runtime.RuntimeCondition) bool {
@@ -179,46 +154,19 @@ func (c *Containerd) Ctr(args ...string) (string, error) {
 }
 
 // Stop ends containerd as systemd does; pods run on.
-func (c *Containerd) Stop() error { return c.signal(unix.SIGTERM) }
+func (c *Containerd) Stop() error { return c.end(false) }
 
 // Kill ends containerd by SIGKILL.
-func (c *Containerd) Kill() error { return c.signal(unix.SIGKILL) }
+func (c *Containerd) Kill() error { return c.end(true) }
 
 // Restart ends it, kindly or not, and starts it again.
 func (c *Containerd) Restart(kill bool) error {
-	end := c.Stop
-	if kill {
-		end = c.Kill
-	}
-	if err := end(); err != nil {
+	if err := c.end(kill); err != nil {
 		return err
 	}
 	return c.start()
 }
 
-func (c *Containerd) signal(s unix.Signal) error {
-	select {
-	case <-c.ended:
-		return nil
-	default:
-	}
-	if err := c.cmd.Process.Signal(s); err != nil {
-		return fmt.Errorf("sending %v to %s: %w", s, c.Name, err)
-	}
-	select {
-	case <-c.ended:
-		return nil
-	case <-time.After(readyLimit):
-		return fmt.Errorf("%s did not end within %v of %v", c.Name, readyLimit, s)
-	}
-}
-
 func (c *Containerd) close() error {
-	err := c.Stop()
-	if err != nil {
-		err = fmt.Errorf("%w; killing it: %w", err, c.Kill())
-	}
-	_ = c.conn.Close()
-	_ = c.log.Close()
-	return err
+	return errors.Join(c.service.close(), c.conn.Close())
 }

@@ -4,10 +4,10 @@
 package lab
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,9 +29,7 @@ const (
 
 // Kubelet is one that runs in the node, for the control plane beside it.
 type Kubelet struct {
-	cmd   *exec.Cmd
-	log   *os.File
-	ended chan struct{}
+	*service
 }
 
 // StartKubelet starts one and waits until its node is ready for pods. It stops
@@ -67,84 +65,29 @@ func newKubelet() (*Kubelet, error) {
 	if err := writeFile("/etc/kubernetes/kubelet.yaml", config); err != nil {
 		return nil, err
 	}
-	log, err := os.OpenFile(filepath.Join(Logs, "kubelet.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	s, err := newService("kubelet")
 	if err != nil {
 		return nil, err
 	}
-	k := &Kubelet{log: log}
+	k := &Kubelet{s}
 	return k, k.start()
 }
 
 func (k *Kubelet) start() error {
-	cmd := exec.Command(cluster+"/bin/kubelet",
+	return k.service.start(exec.Command(cluster+"/bin/kubelet",
 		"--config=/etc/kubernetes/kubelet.yaml", "--kubeconfig="+cluster+"/kubelet", "--root-dir="+kubeletRoot,
-		"--hostname-override=node", "--node-ip=10.0.2.15", "--node-labels=katacontainers.io/kata-runtime=true", "--v=2")
-	cmd.Stdout, cmd.Stderr = k.log, k.log
-	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	ended := make(chan struct{})
-	go func() {
-		// Its exit status is in its log; that it ended is what counts.
-		_ = cmd.Wait()
-		close(ended)
-	}()
-	k.cmd, k.ended = cmd, ended
-	return k.awaitHealth()
+		"--hostname-override=node", "--node-ip=10.0.2.15", "--node-labels=katacontainers.io/kata-runtime=true", "--v=2"), kubeletReady)
 }
 
-func (k *Kubelet) awaitHealth() error {
-	limit := time.After(readyLimit)
-	for {
-		answer, err := http.Get(kubeletHealth)
-		if err == nil {
-			healthy := answer.StatusCode == http.StatusOK
-			if err := answer.Body.Close(); err != nil || healthy {
-				return err
-			}
-		}
-		select {
-		case <-k.ended:
-			return fmt.Errorf("the kubelet ended at once; %s has the reason", k.log.Name())
-		case <-limit:
-			return fmt.Errorf("the kubelet is not healthy after %v: %w", readyLimit, err)
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-}
+// kubeletReady asks the kubelet itself.
+func kubeletReady(ctx context.Context) error { return httpOK(ctx, kubeletHealth) }
 
 // Restart ends it, by SIGKILL or as systemd does, and starts it again.
 func (k *Kubelet) Restart(kill bool) error {
-	if err := k.stop(kill); err != nil {
+	if err := k.end(kill); err != nil {
 		return err
 	}
 	return k.start()
-}
-
-func (k *Kubelet) hasEnded() bool {
-	select {
-	case <-k.ended:
-		return true
-	default:
-		return false
-	}
-}
-
-func (k *Kubelet) stop(kill bool) error {
-	signal := unix.SIGTERM
-	if kill {
-		signal = unix.SIGKILL
-	}
-	if err := k.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("sending %v to the kubelet: %w", signal, err)
-	}
-	select {
-	case <-k.ended:
-		return nil
-	case <-time.After(readyLimit):
-		return fmt.Errorf("the kubelet did not end within %v of %v", readyLimit, signal)
-	}
 }
 
 // holdings are where the kubelet has what it holds for pods: their folders and
@@ -179,11 +122,7 @@ func (k *Kubelet) awaitNoPods() error {
 // close ends it and removes what it keeps, which is not to be seen by the next
 // one. What is still mounted there stays, for the check of what is left.
 func (k *Kubelet) close() error {
-	err := errors.Join(k.awaitNoPods(), k.stop(false))
-	if !k.hasEnded() {
-		err = errors.Join(err, k.stop(true))
-	}
-	_ = k.log.Close()
+	err := errors.Join(k.awaitNoPods(), k.service.close())
 	removed := os.RemoveAll(kubeletRoot)
 	if errors.Is(removed, fs.ErrNotExist) || errors.Is(removed, unix.EBUSY) {
 		removed = nil

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,7 +18,6 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"golang.org/x/sys/unix"
 )
 
 // RegistryAddress is where guests, containerd and the kubelet find images: on
@@ -30,10 +28,8 @@ const RegistryAddress = "10.0.2.15:5000"
 // the images that the payload brings. The node's containerd and the guests are
 // configured to take images of docker.io from it.
 type Registry struct {
+	*service
 	folder string
-	log    *os.File
-	cmd    *exec.Cmd
-	ended  chan struct{}
 }
 
 // StartRegistry starts one and stops it when the test ends.
@@ -63,13 +59,13 @@ http: {addr: %s}
 
 // NewRegistry starts one and fills it. Stop must be called.
 func NewRegistry() (_ *Registry, err error) {
-	r := &Registry{ended: make(chan struct{})}
+	r := &Registry{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("starting the registry: %w", err), r.Stop())
 		}
 	}()
-	if err := os.MkdirAll(Logs, 0o755); err != nil {
+	if r.service, err = newService("registry"); err != nil {
 		return nil, err
 	}
 	// Not in the temporary folder: that is memory.
@@ -80,48 +76,13 @@ func NewRegistry() (_ *Registry, err error) {
 	if err := writeFile(config, fmt.Appendf(nil, registryConfig, filepath.Join(r.folder, "data"), RegistryAddress)); err != nil {
 		return nil, err
 	}
-	if r.log, err = os.OpenFile(filepath.Join(Logs, "registry.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644); err != nil {
-		return nil, err
-	}
-	cmd := exec.Command("docker-registry", "serve", config)
-	cmd.Stdout, cmd.Stderr = r.log, r.log
-	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	r.cmd = cmd
-	go func() {
-		// Its exit status is in its log; that it ended is what counts.
-		_ = cmd.Wait()
-		close(r.ended)
-	}()
-	if err := r.awaitReady(); err != nil {
+	if err := r.start(exec.Command("docker-registry", "serve", config), registryReady); err != nil {
 		return nil, err
 	}
 	return r, r.fill(payload + "/registry")
 }
 
-func (r *Registry) awaitReady() error {
-	ctx, cancel := context.WithTimeout(context.Background(), readyLimit)
-	defer cancel()
-	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+RegistryAddress+"/v2/", nil)
-		if err != nil {
-			return err
-		}
-		answer, err := http.DefaultClient.Do(request)
-		if err == nil {
-			return answer.Body.Close()
-		}
-		select {
-		case <-r.ended:
-			return fmt.Errorf("docker-registry ended at once; %s has the reason", r.log.Name())
-		case <-ctx.Done():
-			return fmt.Errorf("docker-registry does not answer after %v: %w", readyLimit, err)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
+func registryReady(ctx context.Context) error { return httpOK(ctx, "http://"+RegistryAddress+"/v2/") }
 
 // fill pushes all images of a layout.
 func (r *Registry) fill(folder string) error {
@@ -189,14 +150,8 @@ func (r *Registry) push(fullName string, image v1.Image) error {
 // Stop ends it and removes its images.
 func (r *Registry) Stop() error {
 	var err error
-	if r.cmd != nil {
-		if killed := r.cmd.Process.Signal(unix.SIGKILL); killed != nil && !errors.Is(killed, os.ErrProcessDone) {
-			err = killed
-		}
-		<-r.ended
-	}
-	if r.log != nil {
-		err = errors.Join(err, r.log.Close())
+	if r.service != nil {
+		err = r.close()
 	}
 	if r.folder != "" {
 		err = errors.Join(err, os.RemoveAll(r.folder))
