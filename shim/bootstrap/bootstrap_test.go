@@ -6,12 +6,12 @@ package bootstrap
 import (
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	bootapi "github.com/containerd/containerd/api/runtime/bootstrap/v1"
@@ -21,8 +21,6 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/emptypb"
-
-	"github.com/kata-tes/kata-tes/virtcontainers-ext/rundir"
 )
 
 const service = "containerd.task.v2.Task"
@@ -220,22 +218,19 @@ func TestDeleteEndsALivingSandbox(t *testing.T) {
 func TestDeleteEndsTheVirtualMachine(t *testing.T) {
 	n := newNode(t)
 	n.mustStart("sandbox", "sandbox")
-	// What QEMU is in a real pod: who listens on the monitor.
-	listener, err := net.Listen("unix", rundir.MonitorPath(n.path("run"), "sandbox"))
-	require.NoError(t, err)
-	inherited, err := listener.(*net.UnixListener).File()
-	require.NoError(t, err)
-	// It ends by itself, unkilled, when the test fails.
-	machine := exec.Command("sleep", "20")
-	machine.ExtraFiles = []*os.File{inherited}
+	// As Kata starts it. It ends by itself, unkilled, when the test fails.
+	machine := exec.Command("sh", "-c", "for i in $(seq 200); do sleep 0.1; done", "qemu", "-name", "sandbox-sandbox,debug-threads=on")
 	require.NoError(t, machine.Start())
-	require.NoError(t, inherited.Close())
-	require.NoError(t, listener.Close())
+	other := exec.Command("sh", "-c", "for i in $(seq 200); do sleep 0.1; done", "qemu", "-name", "sandbox-sandbox2")
+	require.NoError(t, other.Start())
 
 	n.mode = "delete fails"
-	_, err = n.delete("sandbox")
+	_, err := n.delete("sandbox")
 	require.ErrorContains(t, err, "cannot delete")
 	require.ErrorContains(t, machine.Wait(), "killed")
+	require.NoError(t, other.Process.Signal(syscall.Signal(0)), "another sandbox's")
+	require.NoError(t, other.Process.Kill())
+	require.ErrorContains(t, other.Wait(), "killed")
 	n.awaitNothing("after delete")
 }
 

@@ -89,9 +89,7 @@ func (p Program) endProcesses(ctx context.Context, r record, bundle, id string) 
 	}
 	err := killListeners(ctx, r.Inner, 0)
 	if r.Sandbox {
-		err = errors.Join(err, killByPidFile(ctx, bundle, r.InnerShim),
-			// QEMU is who listens on the monitor that kata-tes-qemu gave it.
-			killListeners(ctx, "unix://"+rundir.MonitorPath(p.RunRoot, id), 0))
+		err = errors.Join(err, killByPidFile(ctx, bundle, r.InnerShim), killMachine(ctx, id))
 	}
 	// It sees the inner shim's end and cleans up.
 	return errors.Join(err, killListeners(ctx, r.Outer, servingPatience))
