@@ -99,6 +99,7 @@ func listings(t *testing.T, s screen, guest lab.Guest) {
 		"lsblk --fs | cat",
 		"cryptsetup status ephemeral_image_encrypted_disk --header /run/kata-tes/trusted_store.luks2",
 		"mount|grep image",
+		"df -h /run/image",
 		"ls /run/image/",
 	} {
 		shell(t, s, guest, command)
