@@ -34,13 +34,19 @@ func (p Program) delete(ctx context.Context, c call) error {
 	}
 	// Ours first: containerd kills us after five seconds by default, which the
 	// inner shim may need for itself on a busy node.
-	err = errors.Join(p.endProcesses(ctx, r, bundle, c.id), p.removeFiles(r, c.id))
+	err = errors.Join(p.endProcesses(ctx, r, bundle), p.removeFiles(r, c.id))
 	// Whatever went wrong before, the inner shim must have its chance to
 	// clean up.
 	inner := runInner(ctx, r.InnerShim, c.args, nil, func(stdout []byte) error {
 		_, err := p.Stdout.Write(stdout)
 		return err
 	})
+	if r.Sandbox {
+		// A machine that the inner shim could not end would hold the pod's volume
+		// for ever. Not earlier: Kata's shim asks the guest, and waits long for
+		// one whose machine is gone.
+		err = errors.Join(err, killMachine(ctx, c.id))
+	}
 	return errors.Join(inner, err)
 }
 
@@ -78,18 +84,13 @@ func (p Program) recordOf(bundle, id string) (record, error) {
 // endProcesses ends the inner shim where it must not go on: with its sandbox,
 // and when our serving process is gone, because nobody can reach it then. A
 // further container of a living pod leaves both alone.
-//
-// With its sandbox ends the virtual machine, too: the inner shim's `delete`
-// ends it, but only after it has asked the guest this and that, and one that
-// containerd's time limit cuts off would leave a machine that holds the pod's
-// volume for ever.
-func (p Program) endProcesses(ctx context.Context, r record, bundle, id string) error {
+func (p Program) endProcesses(ctx context.Context, r record, bundle string) error {
 	if r.Inner == "" || (!r.Sandbox && listens(ctx, r.Outer)) {
 		return nil
 	}
 	err := killListeners(ctx, r.Inner, 0)
 	if r.Sandbox {
-		err = errors.Join(err, killByPidFile(ctx, bundle, r.InnerShim), killMachine(ctx, id))
+		err = errors.Join(err, killByPidFile(ctx, bundle, r.InnerShim))
 	}
 	// It sees the inner shim's end and cleans up.
 	return errors.Join(err, killListeners(ctx, r.Outer, servingPatience))
