@@ -99,7 +99,7 @@ func checkLog(t *testing.T, c *lab.Container, expected ...string) {
 		lines, err = c.Log()
 		require.NoError(t, err)
 		return len(lines) >= len(expected)
-	}, 30*time.Second, 50*time.Millisecond)
+	}, time.Minute, 50*time.Millisecond)
 	require.ElementsMatch(t, expected, lines)
 }
 

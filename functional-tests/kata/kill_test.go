@@ -51,7 +51,7 @@ func TestKilled(t *testing.T) {
 			require.Eventually(t, func() bool {
 				ready, err := pod.Ready(t.Context())
 				return err == nil && !ready
-			}, time.Minute, 100*time.Millisecond, "containerd sees the pod end")
+			}, 3*time.Minute, 100*time.Millisecond, "containerd sees the pod end")
 			// containerd hears of each container's end by itself; the kubelet tries
 			// until it has.
 			require.Eventually(t, func() bool {
@@ -60,14 +60,14 @@ func TestKilled(t *testing.T) {
 					t.Logf("not yet: %.200s", err.Error())
 				}
 				return err == nil
-			}, time.Minute, time.Second, "the pod can be removed")
+			}, 3*time.Minute, time.Second, "the pod can be removed")
 			// A killed Kata shim leaves this folder of its own, and without us its
 			// socket as well. It is Kata's, and empty of mounts.
 			require.NoError(t, os.RemoveAll("/run/kata-containers/shared/sandboxes/"+pod.ID))
 			require.Eventually(t, func() bool {
 				free, err := volume.ExclusivelyFree()
 				return err == nil && free
-			}, 20*time.Second, 100*time.Millisecond, "nobody holds the volume")
+			}, time.Minute, 100*time.Millisecond, "nobody holds the volume")
 		})
 	}
 }

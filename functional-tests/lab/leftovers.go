@@ -21,7 +21,7 @@ import (
 const KataSocket = "path /run/containerd/s/*"
 
 // settleLimit is how long what ends may take to be gone.
-const settleLimit = 20 * time.Second
+const settleLimit = time.Minute
 
 // NothingLeft compares what there is on the node now with what there is when
 // the test ends: processes, sockets, mounts, folders, loop devices, network
