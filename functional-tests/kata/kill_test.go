@@ -6,7 +6,6 @@
 package kata_test
 
 import (
-	"os"
 	"testing"
 	"time"
 
@@ -61,9 +60,7 @@ func TestKilled(t *testing.T) {
 				}
 				return err == nil
 			}, 3*time.Minute, time.Second, "the pod can be removed")
-			// A killed Kata shim leaves this folder of its own, and without us its
-			// socket as well. It is Kata's, and empty of mounts.
-			require.NoError(t, os.RemoveAll("/run/kata-containers/shared/sandboxes/"+pod.ID))
+			lab.ForgetKilled(t, pod)
 			require.Eventually(t, func() bool {
 				free, err := volume.ExclusivelyFree()
 				return err == nil && free

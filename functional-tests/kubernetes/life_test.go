@@ -52,12 +52,14 @@ func testLife(t *testing.T, r *rig) {
 		require.Contains(t, refused.Container(sidecar).LastState.Terminated.Message, "in use by another pod; unmount it, or give the pod a volume of its own")
 		require.Equal(t, "again\n", inApp(t, "cat /note"), "the first pod is as it was")
 	})
+	life := t
 	t.Run("QEMU is killed", func(t *testing.T) {
 		sandbox, err := r.containerd.KubePodSandbox(t.Context(), pod)
 		require.NoError(t, err)
 		qemu, err := sandbox.QEMU()
 		require.NoError(t, err)
 		require.NoError(t, unix.Kill(qemu.PID, unix.SIGKILL))
+		life.Cleanup(func() { lab.ForgetKilled(life, sandbox) })
 		pod = restarted(t, pod, sidecar)
 		again, err := r.containerd.KubePodSandbox(t.Context(), pod)
 		require.NoError(t, err)

@@ -4,7 +4,9 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -118,4 +120,25 @@ func inventory() ([]string, error) {
 		items = append(items, "device-mapper "+line)
 	}
 	return items, nil
+}
+
+// ForgetKilled removes the folders that Kata and containerd may leave of a pod
+// one of whose processes was killed, with us or without us. Kata's shim is ended
+// half the way of its own clean-up; then the `delete` of each of the pod's
+// containers may wait half a minute for an agent that is gone, under one lock,
+// and containerd gives up before the last. Processes, mounts, sockets and what
+// is ours must be gone as ever: that is checked.
+func ForgetKilled(t testing.TB, p *Pod) {
+	t.Helper()
+	if _, err := os.Stat("/run/kata-tes/" + p.ID); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the sandbox's folder of ours is still there (%v)", err)
+	}
+	for _, parent := range []string{
+		"/run/vc/vm", "/run/vc/sbs", "/run/kata-containers/shared/sandboxes",
+		filepath.Join(p.containerd.state, "io.containerd.runtime.v2.task/k8s.io"),
+	} {
+		if err := os.RemoveAll(filepath.Join(parent, p.ID)); err != nil {
+			t.Errorf("removing what Kata left: %v", err)
+		}
+	}
 }
