@@ -30,6 +30,7 @@ func TestKilled(t *testing.T) {
 	}{
 		// What stock Kata does is the measure.
 		{"the shim of stock Kata", lab.Kata, inner},
+		{"QEMU of stock Kata", lab.Kata, (*lab.Pod).QEMU},
 		{"QEMU", lab.Tes, (*lab.Pod).QEMU},
 		{"the inner shim", lab.Tes, inner},
 		{"our shim", lab.Tes, ours},
