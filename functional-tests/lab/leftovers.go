@@ -22,8 +22,13 @@ import (
 // KataSocket is an exception: Kata's Go shim ends without removing its socket.
 const KataSocket = "path /run/containerd/s/*"
 
-// settleLimit is how long what ends may take to be gone.
-const settleLimit = time.Minute
+const (
+	// settleLimit is how long what ends may take to be gone.
+	settleLimit = 30 * time.Second
+	// leftLimit is longer than containerd gives the clean-up after a killed shim
+	// in this node (templates): until then that runs, and is not left.
+	leftLimit = 2 * time.Minute
+)
 
 // NothingLeft compares what there is on the node now with what there is when
 // the test ends: processes, sockets, mounts, folders, loop devices, network
@@ -38,7 +43,7 @@ func NothingLeft(t testing.TB, exceptions ...string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		deadline := time.Now().Add(settleLimit)
+		deadline := time.Now().Add(leftLimit)
 		for {
 			now, err := inventory()
 			if err != nil {
