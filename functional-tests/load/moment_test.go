@@ -81,13 +81,17 @@ func TestOthersWorkWhileTheStoreIsPrepared(t *testing.T) {
 	pod := containerd.StartPod(t, lab.PodSpec{Name: "busy", Handler: lab.Tes})
 	app := pod.StartContainer(t, application)
 	guest := pod.MustGuest(t)
-	slowly(t, guest, "/usr/sbin/cryptsetup")
+	// The shim has claimed the volume and waits for a guest that says nothing.
+	guest.Must(t, "killall -STOP kata-tes-agent")
 
 	created, err := pod.Create(t.Context(), sidecar(volume))
 	require.NoError(t, err)
 	ended := make(chan error, 1)
 	go func() { ended <- created.Start(t.Context()) }()
-	reached(t, guest)
+	require.Eventually(t, func() bool {
+		free, err := volume.ExclusivelyFree()
+		return err == nil && !free
+	}, time.Minute, 20*time.Millisecond, "the volume is claimed")
 	answer, err := app.Exec(t.Context(), "echo", "at work")
 	require.NoError(t, err)
 	require.Equal(t, "at work\n", string(answer.Stdout))
@@ -96,6 +100,7 @@ func TestOthersWorkWhileTheStoreIsPrepared(t *testing.T) {
 		t.Fatalf("the store was ready or refused before the command had run, so this shows nothing: %v", err)
 	default:
 	}
+	guest.Must(t, "killall -CONT kata-tes-agent")
 	// Whether a store that comes this late is accepted is another test's.
 	t.Logf("the store's container: %v", <-ended)
 }
