@@ -8,6 +8,7 @@ package kubernetes_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -41,7 +42,10 @@ func testLife(t *testing.T, r *rig) {
 		require.NoError(t, r.kubelet.Restart(true))
 		after := ready(t, podName, 2)
 		require.Equal(t, pod.Status.ContainerStatuses, after.Status.ContainerStatuses, "nothing was started anew")
-		require.Equal(t, "again\n", inApp(t, "cat /note"))
+		require.Eventually(t, func() bool {
+			note, err := lab.KubectlInput(t.Context(), "", "exec", podName, "--container", app, "--", "cat", "/note")
+			return err == nil && note == "again\n"
+		}, 2*time.Minute, time.Second, "a kubelet that has just started knows its pods a moment later")
 	})
 	t.Run("a second pod with the same claim is refused", func(t *testing.T) {
 		lab.Apply(t, second)
