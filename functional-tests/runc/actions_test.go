@@ -76,11 +76,12 @@ func runAndExit(t *testing.T, r *rig, runtime, id string) any {
 }
 
 func runWithInput(t *testing.T, r *rig, runtime, id string) any {
-	// More than a pipe holds (64 KiB). Not much more: runc's shim gives what is
-	// left in its pipes two seconds after the exit, which an emulated machine
-	// under load needs for some hundred KiB, without us as well.
-	input := strings.Repeat("a line of input\n", 5000)
-	out := r.runInput(t, input, append(runOptions(runtime, "--rm", lab.Busybox, id), "cat")...)
+	// More than all pipes on the way hold, so that the input ends after the
+	// container has started. runc's shim gives up what is left in its pipes two
+	// seconds after the exit, which an emulated machine under load may need longer
+	// to pass on, without us as well: hence the pause.
+	input := strings.Repeat("a line of input\n", 20000)
+	out := r.runInput(t, input, append(runOptions(runtime, "--rm", lab.Busybox, id), "sh", "-c", "cat; sleep 5")...)
 	require.Equal(t, len(input), len(out.Stdout), "all of a long input comes back, and its end is seen")
 	require.Equal(t, input, out.Stdout)
 	return out.Status
