@@ -34,6 +34,7 @@ func TestContainerd2(t *testing.T) {
 		{"a failed sidecar", testFailedSidecar},
 		{"a native sidecar", testNativeSidecar},
 		{"other forms", testOtherForms},
+		{"attached while prepared", testAttachedWhilePrepared},
 		{"deleted while prepared", testDeletedWhilePrepared},
 		{"the script for TDX hosts", testCheckScript},
 	} {

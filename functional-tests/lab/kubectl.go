@@ -4,11 +4,13 @@
 package lab
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os/exec"
 	"strings"
 	"testing"
@@ -41,6 +43,50 @@ func Kubectl(t testing.TB, args ...string) string {
 		t.Fatal(err)
 	}
 	return output
+}
+
+// Attached is a container that kubectl is attached to.
+type Attached struct {
+	input  io.WriteCloser
+	output *bufio.Reader
+	stderr *bytes.Buffer
+}
+
+// KubectlAttach attaches to a container with a standard input, until the test
+// ends.
+func KubectlAttach(t testing.TB, pod, container string) *Attached {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), cluster+"/bin/kubectl", "--kubeconfig="+cluster+"/admin", "attach", pod, "--container", container, "--stdin", "--quiet")
+	attached := &Attached{stderr: new(bytes.Buffer)}
+	cmd.Stderr = attached.stderr
+	var err error
+	if attached.input, err = cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	output, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	attached.output = bufio.NewReader(output)
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("kubectl attach: %v", err)
+	}
+	// The context ends it; how is of no interest.
+	t.Cleanup(func() { _ = cmd.Wait() })
+	return attached
+}
+
+// Ask writes a line, and gives the next that comes back.
+func (a *Attached) Ask(t testing.TB, line string) string {
+	t.Helper()
+	if _, err := io.WriteString(a.input, line+"\n"); err != nil {
+		t.Fatalf("kubectl attach: %v: %s", err, a.stderr)
+	}
+	answer, err := a.output.ReadString('\n')
+	if err != nil {
+		t.Fatalf("kubectl attach: %v: %s", err, a.stderr)
+	}
+	return answer
 }
 
 // Apply applies manifests and deletes what they name when the test ends.

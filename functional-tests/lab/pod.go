@@ -108,14 +108,21 @@ func newUID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// Stop stops the sandbox and what runs in it.
+// Stop stops the sandbox and what runs in it. Like the kubelet, it tries again
+// where containerd's patience with a task's state (two seconds) ends first: Kata
+// says no state while it creates a container.
 func (p *Pod) Stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, podLimit)
 	defer cancel()
-	if _, err := p.containerd.runtime.StopPodSandbox(ctx, &runtime.StopPodSandboxRequest{PodSandboxId: p.ID}); err != nil && status.Code(err) != codes.NotFound {
-		return fmt.Errorf("stopping sandbox %s: %w", p.ID, err)
+	for {
+		_, err := p.containerd.runtime.StopPodSandbox(ctx, &runtime.StopPodSandboxRequest{PodSandboxId: p.ID})
+		if err == nil || status.Code(err) == codes.NotFound {
+			return nil
+		}
+		if status.Code(err) != codes.DeadlineExceeded || ctx.Err() != nil {
+			return fmt.Errorf("stopping sandbox %s: %w", p.ID, err)
+		}
 	}
-	return nil
 }
 
 // Remove stops and removes the sandbox; one that is gone is removed.
