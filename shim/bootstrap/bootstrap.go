@@ -57,9 +57,6 @@ type Program struct {
 // Run does what the command line says. Nothing is written to Stdout but the
 // answer: containerd reads it, together with standard error, as such.
 func (p Program) Run(ctx context.Context, args []string) error {
-	if len(args) == 2 && args[0] == endMachine {
-		return endMachineAfterDelete(ctx, args[1])
-	}
 	c, err := parseArgs(args)
 	if err != nil {
 		return err

@@ -32,23 +32,22 @@ func (p Program) delete(ctx context.Context, c call) error {
 	if err != nil {
 		return err
 	}
-	// First, because containerd kills us after five seconds by default, which
-	// the inner shim may need for itself on a busy node.
-	var vm *machine
-	if r.Sandbox {
-		vm, err = watchMachine(c.id)
-	}
-	// Ours next, for the same reason.
-	err = errors.Join(err, p.endProcesses(ctx, r, bundle), p.removeFiles(r, c.id))
+	// Ours first: containerd kills us after five seconds by default, which the
+	// inner shim may need for itself on a busy node.
+	err = errors.Join(p.endProcesses(ctx, r, bundle), p.removeFiles(r, c.id))
 	// Whatever went wrong before, the inner shim must have its chance to
 	// clean up.
 	inner := runInner(ctx, r.InnerShim, c.args, nil, func(stdout []byte) error {
 		_, err := p.Stdout.Write(stdout)
 		return err
 	})
-	// Not earlier: Kata's shim asks the guest, and waits long for one whose
-	// machine is gone.
-	return errors.Join(inner, err, vm.end())
+	if r.Sandbox {
+		// A machine that the inner shim could not end would hold the pod's volume
+		// for ever. Not earlier: Kata's shim asks the guest, and waits long for
+		// one whose machine is gone.
+		err = errors.Join(err, killMachine(ctx, c.id))
+	}
+	return errors.Join(inner, err)
 }
 
 // recordOf is what `start` wrote, completed by what else it may have left: it

@@ -16,6 +16,5 @@
 // does. When it was killed, its socket's file remains, and that is how `start`
 // tells a lost sandbox from a new one: what the lost process knew of the
 // sandbox's store is gone, so no container may join it any more. `delete`
-// then ends the inner shim as well, and, by a process that outlives it, the
-// virtual machine.
+// then ends the inner shim as well.
 package bootstrap

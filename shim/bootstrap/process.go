@@ -130,20 +130,12 @@ func end(ctx context.Context, pid int, patience time.Duration) (err error) {
 			return err
 		}
 	}
-	if err := kill(ctx, fd); err != nil {
-		return fmt.Errorf("process %d: %w", pid, err)
-	}
-	return nil
-}
-
-// kill kills the process of a descriptor and waits until it is gone.
-func kill(ctx context.Context, fd int) error {
 	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
-		return fmt.Errorf("killing it: %w", err)
+		return fmt.Errorf("killing process %d: %w", pid, err)
 	}
 	ended, err := awaitEnd(ctx, fd, killTimeout)
 	if err == nil && !ended {
-		err = fmt.Errorf("waiting %s after killing it: %w", killTimeout, errStillThere)
+		err = fmt.Errorf("waiting %s for process %d after killing it: %w", killTimeout, pid, errStillThere)
 	}
 	return err
 }
