@@ -40,6 +40,8 @@ BINARIES := $(filter-out internal,$(notdir $(wildcard cmd/*)))
 NODE_PACKAGES = $(addprefix ./,$(sort $(dir $(shell grep -l '^//go:build node$$' functional-tests/*/*_test.go))))
 UNIT_FLAGS ?=
 FUNCTIONAL_FLAGS ?=
+# The limit of each package's tests in a node.
+FUNCTIONAL_TIMEOUT ?= 40m
 FUZZTIME ?= 30s
 
 ##@ The main things
@@ -48,7 +50,14 @@ demo: node ## On Kubernetes in a test node: apply the proposal's pod, show its l
 	functional-tests/demo.sh
 
 .PHONY: test
-test: unit functional ## All tests
+test: unit functional ## All tests, of long series a share; a summary at the end
+	@functional-tests/summary.sh show unit functional
+
+.PHONY: test-all
+test-all: export TES_ALL := 1
+test-all: FUNCTIONAL_TIMEOUT := 240m
+test-all: unit functional ## All tests, long series to their end (some hours on 2 cores)
+	@functional-tests/summary.sh show unit functional
 
 ##@ Building
 .PHONY: build
@@ -103,13 +112,14 @@ vulncheck: $(GOVULNCHECK) ## Known vulnerabilities in what we import (needs the 
 
 .PHONY: unit
 unit: packages ## Unit tests with the race detector; as root, those on loop devices and QEMU too
-	go test -race $(UNIT_FLAGS) $$(go list ./... )
+	functional-tests/summary.sh quiet unit go test -race -v $(UNIT_FLAGS) $$(go list ./... )
 
 .PHONY: functional
 functional: node ## Tests on real containerd, Kata, QEMU and KVM inside test nodes (two at a time)
 	@# The extra disk is for a test of the guest agent extension on virtio-blk.
 	NODE_DISKS="serial=tes-00000000000000aa,size=1G,bus=virtio" TES_VIRTIO_MARKER=tes-00000000000000aa \
-	CGO_ENABLED=0 go test -tags node -count=1 -p 2 -timeout 40m -v -exec "$(BIN)/node-exec" $(FUNCTIONAL_FLAGS) $(NODE_PACKAGES)
+	CGO_ENABLED=0 functional-tests/summary.sh keep functional \
+	  go test -tags node -count=1 -p 2 -timeout $(FUNCTIONAL_TIMEOUT) -v -exec "$(BIN)/node-exec" $(FUNCTIONAL_FLAGS) $(NODE_PACKAGES)
 
 .PHONY: fuzz
 fuzz: ## Every fuzz target for FUZZTIME (default 30s) each
