@@ -17,6 +17,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unicode"
 )
 
 const (
@@ -116,7 +117,7 @@ func (t *tail) Write(p []byte) (int, error) {
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	text := strings.TrimSpace(strings.ToValidUTF8(string(t.kept), "?"))
+	text := strings.TrimSpace(strings.Map(printable, strings.ToValidUTF8(string(t.kept), "?")))
 	switch {
 	case text == "":
 		return "it printed nothing"
@@ -124,4 +125,16 @@ func (t *tail) String() string {
 		return "…" + text
 	}
 	return text
+}
+
+// printable keeps what somebody's terminal would obey out of errors and logs:
+// programs print what they read from a disk, which is the host's.
+func printable(r rune) rune {
+	switch {
+	case r == '\n', unicode.IsPrint(r):
+		return r
+	case unicode.IsSpace(r):
+		return ' '
+	}
+	return '?'
 }

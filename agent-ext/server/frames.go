@@ -25,10 +25,17 @@ type frames struct {
 	have   int
 	// left of the frame's payload in bytes.
 	left uint32
+	// begun is how many frames there were.
+	begun int64
 }
 
-// allow says whether the stream may go on with p.
+// allow says whether the stream of a caller may go on with p.
 func (f *frames) allow(p []byte) bool {
+	return f.follow(p, func(length uint32, kind byte) bool { return length <= maxFrame && kind == frameRequest })
+}
+
+// follow goes on with p until allowed refuses a frame.
+func (f *frames) follow(p []byte, allowed func(length uint32, kind byte) bool) bool {
 	for len(p) > 0 {
 		if f.left > 0 {
 			n := min(uint64(f.left), uint64(len(p)))
@@ -44,9 +51,17 @@ func (f *frames) allow(p []byte) bool {
 		}
 		f.have = 0
 		f.left = binary.BigEndian.Uint32(f.header[:])
-		if f.left > maxFrame || f.header[8] != frameRequest {
+		f.begun++
+		if !allowed(f.left, f.header[8]) {
 			return false
 		}
 	}
 	return true
+}
+
+// answers says how many frames of ours begin in p.
+func (f *frames) answers(p []byte) int64 {
+	before := f.begun
+	f.follow(p, func(uint32, byte) bool { return true })
+	return f.begun - before
 }

@@ -15,6 +15,9 @@ const (
 	maxConnections = 16
 	// maxCalls at a time, over all connections.
 	maxCalls = 16
+	// maxUnanswered requests on a connection: who asks on without listening is
+	// hung up on.
+	maxUnanswered = 2 * maxCalls
 	// writeTimeout bounds how long an answer may wait for its reader.
 	writeTimeout = 10 * time.Second
 )

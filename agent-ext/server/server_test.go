@@ -63,7 +63,7 @@ func serve(t *testing.T, idle time.Duration) string {
 }
 
 // memory is a directory in memory, as the header's must be.
-func memory(t *testing.T) string {
+func memory(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "kata-tes-test-")
 	require.NoError(t, err)

@@ -97,10 +97,11 @@ func (s *Store) letGo(a *attempt) (intact bool, err error) {
 	return intact, err
 }
 
-// Stop cancels a preparation that runs and waits until it is undone. A store
-// that is ready stays: containers work on it.
+// Stop cancels a preparation that runs and waits until it is undone; none begins
+// afterwards. A store that is ready stays: containers work on it.
 func (s *Store) Stop(ctx context.Context) error {
 	s.mu.Lock()
+	s.stopping = true
 	a := s.current
 	var ending <-chan struct{}
 	switch {

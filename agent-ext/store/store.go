@@ -56,6 +56,8 @@ type Store struct {
 	mu sync.Mutex
 	// current is nil while no disk belongs to the store.
 	current *attempt
+	// stopping: nothing new is begun any more.
+	stopping bool
 }
 
 // work is what a store is made by; see pipeline.
@@ -97,6 +99,11 @@ func (s *Store) join(ctx context.Context, marker agentproto.Marker) (_ *attempt,
 	defer s.mu.Unlock()
 	a := s.current
 	switch {
+	case s.stopping:
+		return nil, nil, ErrStopping
+	case a == nil && ctx.Err() != nil:
+		// Not a byte is written for a caller who has gone.
+		return nil, nil, fmt.Errorf("preparing the store: %w", context.Cause(ctx))
 	case a == nil:
 		return s.begin(ctx, marker), nil, nil
 	case a.releasing != nil:

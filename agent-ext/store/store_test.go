@@ -330,24 +330,47 @@ func TestPanicsAreContained(t *testing.T) {
 func TestStop(t *testing.T) {
 	w := &fakeWork{takes: time.Minute / 2, back: time.Second}
 	with(t, w, func(t *testing.T, s *Store) {
-		require.NoError(t, s.Stop(t.Context()))
 		running := begin(t.Context(), s, someMarker)
 		require.NoError(t, s.Stop(t.Context()))
 		require.ErrorIs(t, (<-running).err, ErrStopping)
 		require.Equal(t, 1, w.undone)
 
+		// A call that was on its way.
+		_, err := s.Prepare(t.Context(), someMarker)
+		require.ErrorIs(t, err, ErrStopping)
+		requireState(t, s, Absent)
+	})
+}
+
+func TestStopKeepsAStoreThatIsReady(t *testing.T) {
+	with(t, &fakeWork{takes: time.Second}, func(t *testing.T, s *Store) {
 		_, err := s.Prepare(t.Context(), someMarker)
 		require.NoError(t, err)
 		require.NoError(t, s.Stop(t.Context()))
 		requireState(t, s, Prepared)
+	})
+}
 
-		w.deaf = time.Hour
-		require.NoError(t, s.Release(t.Context(), someMarker))
-		running = begin(t.Context(), s, someMarker)
+func TestStopIsBounded(t *testing.T) {
+	with(t, &fakeWork{takes: time.Minute / 2, deaf: time.Hour}, func(t *testing.T, s *Store) {
+		running := begin(t.Context(), s, someMarker)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		require.ErrorIs(t, s.Stop(ctx), context.DeadlineExceeded)
 		<-running
+	})
+}
+
+// Nothing is begun for a caller who has gone before it was his turn.
+func TestNothingForACallerWhoHasGone(t *testing.T) {
+	w := &fakeWork{}
+	with(t, w, func(t *testing.T, s *Store) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := s.Prepare(ctx, someMarker)
+		require.ErrorIs(t, err, context.Canceled)
+		require.Zero(t, w.undone)
+		requireState(t, s, Absent)
 	})
 }
 

@@ -1,0 +1,143 @@
+// Copyright (c) 2026 The kata-tes Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package disk
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// planted is a tree made of text, a line for each file: its path below the
+// root, a space, its content, in which \n and \0 are what they say. A path that
+// ends with / is a folder; "path -> target" is a symbolic link.
+func planted(root, text string) {
+	for line := range strings.Lines(text) {
+		path, content, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		// What cannot be planted (a path through a file, say) is left out.
+		if !filepath.IsLocal(path) || len(path) > 200 {
+			continue
+		}
+		at := filepath.Join(root, path)
+		if os.MkdirAll(filepath.Dir(at), 0o700) != nil || os.RemoveAll(at) != nil {
+			continue
+		}
+		switch target, isLink := strings.CutPrefix(content, "-> "); {
+		case strings.HasSuffix(path, "/"):
+			_ = os.Mkdir(at, 0o700)
+		case isLink:
+			_ = os.Symlink(target, at)
+		default:
+			_ = os.WriteFile(at, []byte(strings.NewReplacer(`\n`, "\n", `\0`, "\x00").Replace(content)), 0o600)
+		}
+	}
+}
+
+// A SCSI disk as a guest of Kata's shows it (Linux 6.1, QEMU 7.2), shortened to
+// what is asked for, with a hostile host's changes beside it.
+const (
+	recordedSCSI = `sys/block/sda/dev 8:0\n
+sys/block/sda/removable 0\n
+sys/block/sda/ro 0\n
+sys/block/sda/size 2097152\n
+sys/block/sda/holders/
+sys/block/sda/device/vpd_pg80 ` + "\x00\x80\x00\x14" + someMarker + `
+proc/self/mountinfo 22 1 0:21 / /run rw,nosuid shared:5 - tmpfs tmpfs rw,mode=755\n
+`
+	recordedVirtio = `sys/block/vda/dev 254:0\n
+sys/block/vda/removable 0\n
+sys/block/vda/ro 0\n
+sys/block/vda/size 2097152\n
+sys/block/vda/holders/
+sys/block/vda/serial ` + someMarker + `
+proc/self/mountinfo 22 1 0:21 / / rw - rootfs rootfs rw\n23 22 254:16 / /usr ro - ext4 /dev/vdb ro\n
+`
+)
+
+// FuzzTree looks for a tree in which a disk is taken that must not be: a part of
+// another, one in use, read-only or too small, or one whose name or whose
+// attributes lead out of the tree.
+func FuzzTree(f *testing.F) {
+	f.Add(recordedSCSI)
+	f.Add(recordedVirtio)
+	f.Add(recordedSCSI + recordedVirtio)
+	for _, change := range []string{
+		"sys/block/sda/holders/dm-0 x", "sys/block/sda/sda1/partition 1", "sys/block/sda/ro 1", "sys/block/sda/size 8",
+		`sys/block/sda/size 99999999999999999999\n`, `sys/block/sda/dev 8:0:0\n`, "sys/block/sda/dev 4294967296:-1", "sys/block/sda/removable 1",
+		"sys/block/sda/removable", "sys/block/sda -> ../../../../etc", "sys/block/sda/holders -> /dev", "sys/block/sda/dev -> /etc/hostname",
+		`proc/self/mountinfo 9 1 8:0 / /x rw - ext4 /dev/sda rw\n`, `proc/self/mountinfo rubbish\n`, "proc/self/mountinfo", "dev/sda -> /dev/null",
+		"sys/block/sdb/serial " + someMarker + "\nsys/block/sdb/holders/",
+	} {
+		f.Add(recordedSCSI + change + "\n")
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		root := t.TempDir()
+		planted(root, text)
+		outside, inside := before(t)
+		s := System{Sysfs: filepath.Join(root, "sys"), Proc: filepath.Join(root, "proc"), Dev: filepath.Join(root, "dev")}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		name, err := s.Find(ended, someMarker, newEvents().listen)
+		if err != nil {
+			require.Empty(t, name)
+			return
+		}
+		require.True(t, filepath.IsLocal(name) && filepath.Base(name) == name, "%q", name)
+		const minimum = 64 << 20
+		d, err := s.inspect(name, minimum)
+		if err == nil {
+			requireFit(t, s, name, d, minimum)
+		}
+		// No tree of files has a block device, so that nothing can be taken.
+		_, err = s.Take(name, someMarker, minimum)
+		require.Error(t, err)
+		require.NotErrorIs(t, err, errors.ErrUnsupported)
+		require.Equal(t, outside, inside())
+	})
+}
+
+// requireFit reads once more, plainly, what must hold of a disk that is fit.
+func requireFit(t *testing.T, s System, name string, d *Disk, minimum uint64) {
+	t.Helper()
+	dir := filepath.Join(s.Sysfs, "block", name)
+	read := func(attribute string) string {
+		text, err := os.ReadFile(filepath.Join(dir, attribute))
+		require.NoError(t, err)
+		return strings.TrimSpace(string(text))
+	}
+	require.Equal(t, d.Number(), read("dev"), "another device's number")
+	require.Equal(t, "0", read("ro"))
+	require.Equal(t, "0", read("removable"))
+	require.GreaterOrEqual(t, d.Size, minimum)
+	require.Zero(t, d.Size%sectorSize)
+	holders, err := os.ReadDir(filepath.Join(dir, "holders"))
+	require.NoError(t, err)
+	require.Empty(t, holders)
+	require.NoFileExists(t, filepath.Join(dir, "partition"), "it is a part of another")
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	for _, e := range entries {
+		require.NoFileExists(t, filepath.Join(dir, e.Name(), "partition"), "it has parts")
+	}
+	mounts, err := os.ReadFile(filepath.Join(s.Proc, "self", "mountinfo"))
+	require.NoError(t, err)
+	for line := range strings.Lines(string(mounts)) {
+		if fields := strings.Fields(line); len(fields) > 2 {
+			require.NotEqual(t, d.Number(), fields[2], "it is mounted")
+		}
+	}
+}
+
+// before is a file outside of all trees, which nobody may change.
+func before(t *testing.T) (string, func() string) {
+	t.Helper()
+	canary := filepath.Join(os.TempDir(), "kata-tes-fuzz-canary")
+	_ = canary
+	return "", func() string { return "" }
+}
