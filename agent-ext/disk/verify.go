@@ -80,8 +80,9 @@ func (s System) inspect(name string, minimum uint64) (*Disk, error) {
 		return nil, err
 	}
 	d := &Disk{}
-	if n, err := fmt.Sscanf(number, "%d:%d", &d.Major, &d.Minor); n != 2 {
-		return nil, fmt.Errorf("%w: %s has the device number %q: %w", ErrUnfit, name, number, err)
+	// Sscanf alone would take 8:0 out of 8:01 and 8:0:1.
+	if _, err := fmt.Sscanf(number, "%d:%d", &d.Major, &d.Minor); err != nil || d.Number() != number {
+		return nil, fmt.Errorf("%w: %s has the device number %.40q", ErrUnfit, name, number)
 	}
 	if err := s.checkWhole(dir, name); err != nil {
 		return nil, err

@@ -66,6 +66,12 @@ func isMachineOf(pid int, id string) bool {
 	if err != nil {
 		return false
 	}
+	return isMachine(line, id)
+}
+
+// isMachine looks at a command line as procfs has it (proc(5)): arguments, each
+// ended by NUL.
+func isMachine(line []byte, id string) bool {
 	arguments := bytes.Split(line, []byte{0})
 	for i := 1; i < len(arguments); i++ {
 		name, _, _ := strings.Cut(string(arguments[i]), ",")

@@ -8,8 +8,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -59,19 +61,30 @@ func listeningSockets(name string) (_ map[string]bool, err error) {
 		return nil, fmt.Errorf("listing sockets: %w", err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	const (
-		flags = 3
-		inode = 6
-		path  = 7
-		// acceptsConnections is __SO_ACCEPTCON of the kernel.
-		acceptsConnections = "00010000"
-	)
+	return listeningAmong(f, name)
+}
+
+// tableLine is a line as the kernel writes it (net/unix/af_unix.c,
+// unix_seq_show): pointer, references, protocol, flags, type, state, inode, name.
+//
+// As exact as that because a name may have line breaks in it, and so may be made
+// to look like a line of its own, with the inode of anybody's socket, for us to
+// kill its process. A name has 108 bytes at most (unix(7)); such a line takes 52
+// before the name that it pretends, and the names of shims' sockets have 64 hex
+// digits: it does not fit.
+var tableLine = regexp.MustCompile(`^\S{8,}: [0-9A-F]{8} [0-9A-F]{8} ([0-9A-F]{8}) [0-9A-F]{4} [0-9A-F]{2} ([ 0-9]{4,}[0-9]) (.+)$`)
+
+// acceptsConnections is __SO_ACCEPTCON of the kernel, among the flags.
+const acceptsConnections = "00010000"
+
+// listeningAmong reads the kernel's table.
+func listeningAmong(table io.Reader, name string) (map[string]bool, error) {
 	found := make(map[string]bool)
-	lines := bufio.NewScanner(f)
+	lines := bufio.NewScanner(table)
 	for lines.Scan() {
-		columns := strings.Fields(lines.Text())
-		if len(columns) > path && columns[path] == name && columns[flags] == acceptsConnections {
-			found["socket:["+columns[inode]+"]"] = true
+		columns := tableLine.FindStringSubmatch(lines.Text())
+		if columns != nil && columns[1] == acceptsConnections && columns[3] == name {
+			found["socket:["+strings.TrimLeft(columns[2], " ")+"]"] = true
 		}
 	}
 	if err := lines.Err(); err != nil {
