@@ -51,13 +51,13 @@ demo: node ## On Kubernetes in a test node: apply the proposal's pod, show its l
 
 .PHONY: test
 test: unit functional ## All tests, of long series a share; a summary at the end
-	@functional-tests/summary.sh show unit functional
+	@functional-tests/summary.sh show unit soak functional
 
 .PHONY: test-all
 test-all: export TES_ALL := 1
 test-all: FUNCTIONAL_TIMEOUT := 240m
 test-all: unit functional ## All tests, long series to their end (some hours on 2 cores)
-	@functional-tests/summary.sh show unit functional
+	@functional-tests/summary.sh show unit soak functional
 
 ##@ Building
 .PHONY: build
@@ -113,6 +113,8 @@ vulncheck: $(GOVULNCHECK) ## Known vulnerabilities in what we import (needs the 
 .PHONY: unit
 unit: packages ## Unit tests with the race detector; as root, those on loop devices and QEMU too
 	functional-tests/summary.sh quiet unit go test -race -v $(UNIT_FLAGS) $$(go list ./... )
+	@# These measure memory, of which the race detector takes its own.
+	functional-tests/summary.sh quiet soak go test -v -run '^TestSoak' $(UNIT_FLAGS) ./shim/bootstrap ./shim/intercept
 
 .PHONY: functional
 functional: node ## Tests on real containerd, Kata, QEMU and KVM inside test nodes (two at a time)

@@ -65,6 +65,10 @@ assemble() {
   cp "$repo"/configs/containerd/*.toml "$out/containerd/"
   # What a user applies to a cluster.
   cp -r "$repo/configs/kubernetes" "$out/manifests"
+  # For the test of the guest's unit, in the node's systemd.
+  mkdir "$out/unit"
+  [[ ! -f $bin/kata-tes-agent ]] || ln "$bin/kata-tes-agent" "$out/unit/"
+  cp "$repo"/configs/guest/* "$out/unit/"
   mkdir "$out/tdx"
   cp "$tests"/tdx/{check.sh,second.yaml} "$repo/configs/kubernetes/trusted_store_cc.yaml" "$out/tdx/"
 }

@@ -23,6 +23,8 @@ packages=(
   qemu-system-x86 ipxe-qemu
   # volumes, and what the guest formats with
   lvm2 dmsetup cryptsetup-bin e2fsprogs xfsprogs
+  # for the guest's unit
+  systemd
   # where the guest pulls images from
   docker-registry
   # a usable system

@@ -153,11 +153,17 @@ func bootstrapInput(t *testing.T, configPath string) []byte {
 
 func (n *node) client(address string) *ttrpc.Client {
 	n.t.Helper()
-	conn, err := net.Dial("unix", strings.TrimPrefix(address, "unix://"))
-	require.NoError(n.t, err)
-	c := ttrpc.NewClient(conn)
+	c := dialShim(n.t, address)
 	n.t.Cleanup(func() { _ = c.Close() })
 	return c
+}
+
+// dialShim is for whoever closes the connection.
+func dialShim(t *testing.T, address string) *ttrpc.Client {
+	t.Helper()
+	conn, err := net.Dial("unix", strings.TrimPrefix(address, "unix://"))
+	require.NoError(t, err)
+	return ttrpc.NewClient(conn)
 }
 
 // processes are the living ones with this node in their environment, ours and
