@@ -79,9 +79,14 @@ packages: ## Install the Debian packages that tests and node need (says which)
 generate: $(BUF) $(PROTOC_GEN_GO) $(PROTOC_GEN_TTRPC) ## Generate Go code from agentproto/v1/*.proto
 	cd agentproto && PATH="$(dir $(PROTOC_GEN_GO)):$(dir $(PROTOC_GEN_TTRPC)):$$PATH" $(BUF) generate
 
+.PHONY: dependencies
+dependencies: ## Write docs/dependencies.md: modules, versions, licences, who uses them
+	go run ./functional-tests/cmd/dependencies >$(BUILD)/dependencies.md
+	mv $(BUILD)/dependencies.md docs/dependencies.md
+
 ##@ Checking
 .PHONY: lint
-lint: packages lint-go lint-proto lint-mod lint-shell ## All linters and the check that generated code is current
+lint: packages lint-go lint-proto lint-mod lint-shell lint-licences ## All linters and the check that generated code is current
 
 .PHONY: lint-go
 lint-go: $(GOLANGCI_LINT)
@@ -105,6 +110,10 @@ lint-mod:
 .PHONY: lint-shell
 lint-shell:
 	shellcheck .ci/run $$(git ls-files '*.sh')
+
+.PHONY: lint-licences
+lint-licences:
+	@go run ./functional-tests/cmd/dependencies | diff - docs/dependencies.md || { echo "docs/dependencies.md is not current: run 'make dependencies' and commit"; exit 1; }
 
 .PHONY: vulncheck
 vulncheck: $(GOVULNCHECK) ## Known vulnerabilities in what we import (needs the Go vulnerability database)
@@ -149,7 +158,7 @@ clean: ## Remove build/ (everything that was built, images included)
 
 .PHONY: help
 help: ## This list
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 # go_tool(target, package@version)
 define go_tool

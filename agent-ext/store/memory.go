@@ -15,11 +15,31 @@ import (
 // ErrGuest says that the guest is not fit to keep a secret.
 var ErrGuest = errors.New("the guest is unfit for a trusted store")
 
+// checkPrivate makes sure that nobody else can put anything into a directory.
+func checkPrivate(directory string) error {
+	var st unix.Stat_t
+	if err := unix.Lstat(directory, &st); err != nil {
+		return fmt.Errorf("cannot be looked at: %w", err)
+	}
+	switch {
+	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
+		return errors.New("is a symbolic link or no directory at all; name the directory itself in agent.toml")
+	case int(st.Uid) != os.Geteuid():
+		return fmt.Errorf("belongs to user %d; it must be the agent extension's own", st.Uid)
+	case st.Mode&0o022 != 0:
+		return fmt.Errorf("can be written to by others (mode %#o); it must be the agent extension's own", st.Mode&0o777)
+	}
+	return nil
+}
+
 // checkMemory makes sure that what is meant to stay in memory does: the
 // directory of the headers is memory, and memory isn't written to a swap.
 func checkMemory(directory, swapsFile string) error {
 	if err := os.MkdirAll(directory, 0o700); err != nil {
 		return fmt.Errorf("%w: making %s: %w", ErrGuest, directory, err)
+	}
+	if err := checkPrivate(directory); err != nil {
+		return fmt.Errorf("%w: header_directory %s %w", ErrGuest, directory, err)
 	}
 	var st unix.Statfs_t
 	if err := unix.Statfs(directory, &st); err != nil {

@@ -44,6 +44,29 @@ func TestCheckMemory(t *testing.T) {
 	require.ErrorContains(t, err, "swap is on")
 }
 
+// Others could plant what we open, or read what we write.
+func TestCheckMemoryOfOthers(t *testing.T) {
+	parent := inMemory(t)
+	dir := filepath.Join(parent, "headers")
+	require.NoError(t, checkMemory(dir, "/nonexistent"))
+	require.NoError(t, os.Chmod(dir, 0o770))
+	err := checkMemory(dir, "/nonexistent")
+	require.ErrorIs(t, err, ErrGuest)
+	require.ErrorContains(t, err, "written to by others (mode 0770)")
+	require.NoError(t, os.Chmod(dir, 0o700))
+
+	link := filepath.Join(parent, "link")
+	require.NoError(t, os.Symlink(dir, link))
+	err = checkMemory(link, "/nonexistent")
+	require.ErrorIs(t, err, ErrGuest)
+	require.ErrorContains(t, err, "symbolic link")
+
+	if os.Geteuid() == 0 {
+		require.NoError(t, os.Chown(dir, 65534, 0))
+		require.ErrorContains(t, checkMemory(dir, "/nonexistent"), "belongs to user 65534")
+	}
+}
+
 func TestCheckMemoryOnDisk(t *testing.T) {
 	dir := t.TempDir()
 	var st unix.Statfs_t

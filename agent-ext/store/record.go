@@ -23,20 +23,31 @@ type record struct {
 	Ready *Ready     `json:"ready,omitempty"`
 }
 
-// write replaces the file in one step.
+// write replaces the file in one step. What is in the way is not written
+// through.
 func (r record) write(path string) error {
 	text, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("recording the store: %w", err)
 	}
 	fresh := path + ".new"
-	if err := os.WriteFile(fresh, text, 0o600); err != nil {
+	if err := errors.Join(removeRecord(fresh), writeNew(fresh, text)); err != nil {
 		return fmt.Errorf("recording the store: %w", err)
 	}
 	if err := os.Rename(fresh, path); err != nil {
 		return fmt.Errorf("recording the store: %w", err)
 	}
 	return nil
+}
+
+func writeNew(path string, text []byte) (err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // from the measured configuration
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	_, err = f.Write(text)
+	return err
 }
 
 // readRecord gives nil where there is none.

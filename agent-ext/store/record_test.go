@@ -12,6 +12,24 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// A link in the record's way is replaced, not written through.
+func TestRecordAndAPlantedLink(t *testing.T) {
+	dir := t.TempDir()
+	victim := filepath.Join(dir, "victim")
+	require.NoError(t, os.WriteFile(victim, []byte("x"), 0o600))
+	path := filepath.Join(dir, "record.json")
+	for _, name := range []string{path, path + ".new"} {
+		require.NoError(t, os.Symlink(victim, name))
+	}
+	require.NoError(t, record{Marker: someMarker}.write(path))
+	content, err := os.ReadFile(victim)
+	require.NoError(t, err)
+	require.Equal(t, "x", string(content))
+	info, err := os.Lstat(path)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode())
+}
+
 // FuzzRecord: what an earlier process left half written, or somebody else wrote,
 // is refused or read as a record that writes itself again.
 func FuzzRecord(f *testing.F) {

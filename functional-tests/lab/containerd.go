@@ -79,9 +79,10 @@ func (v Version) configPath() string { return filepath.Join("/etc/containerd", v
 func (c *Containerd) LogPath() string { return c.log.Name() }
 
 // PSS is containerd's share of memory in bytes.
-func (c *Containerd) PSS() (int64, error) {
-	return Process{PID: c.cmd.Process.Pid, Name: c.Name}.PSS()
-}
+func (c *Containerd) PSS() (int64, error) { return c.Process().PSS() }
+
+// Process is containerd's own.
+func (c *Containerd) Process() Process { return Process{PID: c.cmd.Process.Pid, Name: c.Name} }
 
 func (c *Containerd) start() error {
 	cmd := exec.Command(c.program("containerd"), "--config", c.configPath())

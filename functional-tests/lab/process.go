@@ -112,3 +112,17 @@ func (p Process) PSS() (int64, error) {
 	}
 	return 0, fmt.Errorf("no Pss of %s in smaps_rollup", p.Name)
 }
+
+// Descriptors is how many files the process has open.
+func (p Process) Descriptors() (int, error) { return p.count("fd") }
+
+// Threads is how many threads it has.
+func (p Process) Threads() (int, error) { return p.count("task") }
+
+func (p Process) count(folder string) (int, error) {
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/%s", p.PID, folder))
+	if err != nil {
+		return 0, fmt.Errorf("looking at %s: %w", p.Name, err)
+	}
+	return len(entries), nil
+}

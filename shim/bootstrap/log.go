@@ -48,7 +48,7 @@ type fifo int
 // Open for reading too: it succeeds before the other side has opened it, and
 // while nobody reads, writing is no error (fifo(7)).
 func openFIFO(path string) (io.Writer, error) {
-	fd, err := unix.Open(path, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return io.Discard, nil
 	}

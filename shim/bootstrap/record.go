@@ -97,15 +97,29 @@ func (r record) removeSockets() error {
 }
 
 // replaceFile writes a file so that a reader finds the old one or the new one.
+// Whatever is in the way is taken away and not written through.
 func replaceFile(path string, content []byte) error {
 	temporary := path + ".new"
-	if err := os.WriteFile(temporary, content, 0o600); err != nil {
+	if err := removeIfThere(temporary); err != nil {
+		return err
+	}
+	if err := writeNew(temporary, content); err != nil {
 		return errors.Join(fmt.Errorf("writing %s: %w", path, err), removeIfThere(temporary))
 	}
 	if err := os.Rename(temporary, path); err != nil {
 		return errors.Join(fmt.Errorf("replacing %s: %w", path, err), removeIfThere(temporary))
 	}
 	return nil
+}
+
+func writeNew(path string, content []byte) (err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // containerd says where its bundle is
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	_, err = f.Write(content)
+	return err
 }
 
 func removeIfThere(path string) error {

@@ -101,7 +101,7 @@ func (h Host) claim(n Number) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	const mode = unix.O_RDWR | unix.O_EXCL | unix.O_DIRECT | unix.O_CLOEXEC
+	const mode = unix.O_RDWR | unix.O_EXCL | unix.O_DIRECT | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	fd, err := retryInterrupted(func() (int, error) { return unix.Open(node, mode, 0) })
 	removed := os.Remove(node)
 	switch {

@@ -263,3 +263,25 @@ func TestCloseAndAddAtOnce(t *testing.T) {
 	require.Contains(t, content(t, root), fmt.Sprintf("\nkata_tes_stores_prepared_total %d\n", events))
 	require.Empty(t, hook.AllEntries())
 }
+
+// Whatever the umask: others read the file and nothing else, and nobody writes.
+func TestModes(t *testing.T) {
+	for _, mask := range []int{0, 0o077} {
+		old := unix.Umask(mask)
+		root := filepath.Join(t.TempDir(), "run")
+		log, _ := logger()
+		Open(root, log).Close()
+		unix.Umask(old)
+		folder := rundir.MetricsPath(root)
+		for path, mode := range map[string]os.FileMode{
+			root: 0o711 | os.ModeDir, folder: 0o755 | os.ModeDir, filepath.Join(folder, FileName): 0o644, filepath.Join(folder, lockName): 0o600,
+		} {
+			info, err := os.Lstat(path)
+			require.NoError(t, err)
+			require.Equal(t, mode, info.Mode(), "%s with umask %#o", path, mask)
+		}
+		entries, err := os.ReadDir(folder)
+		require.NoError(t, err)
+		require.Len(t, entries, 2)
+	}
+}
