@@ -8,12 +8,15 @@ package load_test
 import (
 	"context"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/kata-tes/kata-tes/functional-tests/lab"
+	"github.com/kata-tes/kata-tes/virtcontainers-ext/rundir"
 )
 
 const (
@@ -64,6 +67,26 @@ func life(ctx context.Context, containerd *lab.Containerd, group *lab.VolumeGrou
 	return volume.Remove()
 }
 
+// private says whether all that we have of a running pod is for root alone.
+func private(pod *lab.Pod) error {
+	found := 0
+	err := filepath.WalkDir(filepath.Join(rundir.Root, pod.ID), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err == nil && info.Mode().Perm()&0o077 != 0 {
+			err = fmt.Errorf("%s has mode %s", path, info.Mode())
+		}
+		found++
+		return err
+	})
+	if err == nil && found < 3 {
+		err = fmt.Errorf("sandbox %s has %d files instead of a folder, a description and a monitor", pod.ID, found)
+	}
+	return err
+}
+
 func TestFourPodsAtOnce(t *testing.T) {
 	const many = 4
 	lab.NothingLeft(t)
@@ -74,7 +97,7 @@ func TestFourPodsAtOnce(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range many {
 		all.Go(func() {
-			errs[i] = life(t.Context(), containerd, group, fmt.Sprintf("at-once-%d", i), func(*lab.Pod) error { return nil })
+			errs[i] = life(t.Context(), containerd, group, fmt.Sprintf("at-once-%d", i), private)
 		})
 	}
 	all.Wait()
