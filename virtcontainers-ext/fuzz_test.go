@@ -81,7 +81,7 @@ func requireAddress(t *testing.T, url string, err error) {
 // holds with whatever it likes: nothing but ours is ever listed, and so nothing
 // but ours is ever taken out.
 func FuzzAttachments(f *testing.F) {
-	// Recorded of QEMU 7.2, shortened.
+	// As QEMU 7.2 answers, shortened; the corpus has a whole one.
 	const (
 		devices = `[{"name": "scsi0", "type": "child<virtio-scsi-pci>"}, {"name": "tes-0123456789abcdef", "type": "child<scsi-hd>"}, {"name": "type", "type": "string"}]`
 		nodes   = `[{"iops_rd": 0, "image": {"virtual-size": 33554432, "filename": "/dev/fdset/0"}, "node-name": "tes-0123456789abcdef", "drv": "host_device"}, {"node-name": "#block042"}]`

@@ -39,10 +39,10 @@ func planted(root, text string) {
 	}
 }
 
-// A SCSI disk as a guest of Kata's shows it (Linux 6.1, QEMU 7.2), shortened to
-// what is asked for, with a hostile host's changes beside it.
+// Disks in the form in which Linux shows them (sysfs-block), shortened to
+// what is asked for.
 const (
-	recordedSCSI = `sys/block/sda/dev 8:0\n
+	scsiTree = `sys/block/sda/dev 8:0\n
 sys/block/sda/removable 0\n
 sys/block/sda/ro 0\n
 sys/block/sda/size 2097152\n
@@ -50,7 +50,7 @@ sys/block/sda/holders/
 sys/block/sda/device/vpd_pg80 ` + "\x00\x80\x00\x14" + someMarker + `
 proc/self/mountinfo 22 1 0:21 / /run rw,nosuid shared:5 - tmpfs tmpfs rw,mode=755\n
 `
-	recordedVirtio = `sys/block/vda/dev 254:0\n
+	virtioTree = `sys/block/vda/dev 254:0\n
 sys/block/vda/removable 0\n
 sys/block/vda/ro 0\n
 sys/block/vda/size 2097152\n
@@ -60,13 +60,28 @@ proc/self/mountinfo 22 1 0:21 / / rw - rootfs rootfs rw\n23 22 254:16 / /usr ro 
 `
 )
 
+// The trees that fuzzing begins with have a disk that is found and fit.
+func TestPlantedTrees(t *testing.T) {
+	for want, text := range map[string]string{"sda": scsiTree, "vda": virtioTree} {
+		root := t.TempDir()
+		planted(root, text)
+		s := System{Sysfs: filepath.Join(root, "sys"), Proc: filepath.Join(root, "proc"), Dev: filepath.Join(root, "dev")}
+		name, err := s.Find(t.Context(), someMarker, newEvents().listen)
+		require.NoError(t, err)
+		require.Equal(t, want, name)
+		d, err := s.inspect(name, 64<<20)
+		require.NoError(t, err)
+		requireFit(t, s, name, d, 64<<20)
+	}
+}
+
 // FuzzTree looks for a tree in which a disk is taken that must not be: a part of
 // another, one in use, read-only or too small, or one whose name or whose
 // attributes lead out of the tree.
 func FuzzTree(f *testing.F) {
-	f.Add(recordedSCSI)
-	f.Add(recordedVirtio)
-	f.Add(recordedSCSI + recordedVirtio)
+	f.Add(scsiTree)
+	f.Add(virtioTree)
+	f.Add(scsiTree + virtioTree)
 	for _, change := range []string{
 		"sys/block/sda/holders/dm-0 x", "sys/block/sda/sda1/partition 1", "sys/block/sda/ro 1", "sys/block/sda/size 8",
 		`sys/block/sda/size 99999999999999999999\n`, `sys/block/sda/dev 8:0:0\n`, "sys/block/sda/dev 4294967296:-1", "sys/block/sda/removable 1",
@@ -74,7 +89,7 @@ func FuzzTree(f *testing.F) {
 		`proc/self/mountinfo 9 1 8:0 / /x rw - ext4 /dev/sda rw\n`, `proc/self/mountinfo rubbish\n`, "proc/self/mountinfo", "dev/sda x", "dev/sda -> sdb",
 		"sys/block/sdb/serial " + someMarker + "\nsys/block/sdb/holders/",
 	} {
-		f.Add(recordedSCSI + change + "\n")
+		f.Add(scsiTree + change + "\n")
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		root := t.TempDir()
