@@ -33,6 +33,7 @@ const (
 	// one, apart from the vsock, which a test cannot dial from this machine.
 	bootUnit = `set -e
 mount -t tmpfs -o mode=0755 tmpfs /run
+umount /sys/fs/cgroup
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mkdir -p /run/systemd/system/` + unitName + `.d
 cp /opt/tes/unit/` + unitName + ` /run/systemd/system/
