@@ -34,7 +34,7 @@ const Refusal = "not in this test"
 type Fault struct {
 	// Command is its name; the Nth of that name is meant, from 1 (0 is 1).
 	Command string
-	Nth int
+	Nth     int
 	Kind    Kind
 	// Do, if any, is called when the command has come, before it is passed on.
 	Do func()
