@@ -25,6 +25,33 @@ func TestKill(t *testing.T) {
 	runTable(t, KillTable, func(tr *trial, c Cell) string { return tr.kill(c.Step, c.Victim) }, func(Cell) limits { return nil })
 }
 
+// TestContainerdKilledWithStockKata is the measure for what stays when
+// containerd is killed: without us it is the same.
+func TestContainerdKilledWithStockKata(t *testing.T) {
+	if !all() {
+		t.Skip("runs with TES_ALL=1 (make test-all)")
+	}
+	r := newRig(t)
+	tr := &trial{rig: r, t: t}
+	tr.pod = r.containerd.StartPod(t, lab.PodSpec{Name: "stock", Handler: lab.Kata})
+	tr.guest = tr.pod.MustGuest(t)
+	held := tr.holdProgram(ContainerProgram, holdBefore)
+	c, err := tr.pod.Create(t.Context(), lab.ContainerSpec{Name: "application"})
+	require.NoError(t, err)
+	ended := make(chan error, 1)
+	go func() { ended <- c.Start(t.Context()) }()
+	tr.await(held, ended)
+	tr.strike(Containerd)
+	held.release()
+	require.Error(t, <-ended)
+	require.NoError(t, r.containerd.Restart(true))
+	tr.unknown = append(tr.unknown, c)
+	require.NoError(t, c.Remove(t.Context()))
+	require.NoError(t, tr.pod.Remove(t.Context()))
+	tr.forgetUnknown()
+	require.NotEmpty(t, r.others, "stock Kata leaves nothing any more: our cells must not either")
+}
+
 // kill is one cell: it gives what the user reads.
 func (tr *trial) kill(step Step, victim Victim) string {
 	held := tr.hold(step)
@@ -102,7 +129,7 @@ func (tr *trial) holdShim() hold {
 // does just before it forwards the Create.
 func (tr *trial) holdInner() hold {
 	return tr.holdProcess("containerd-shim-kata-v2", func(c *lab.Container) bool {
-		files, err := filepath.Glob("/run/containerd-2/io.containerd.runtime.v2.task/k8s.io/*/config.json")
+		files, err := filepath.Glob(filepath.Join(bundles, "*", "config.json"))
 		if err != nil {
 			return false
 		}

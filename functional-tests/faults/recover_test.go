@@ -6,6 +6,8 @@
 package faults
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -22,6 +24,7 @@ func (tr *trial) recover(victim Victim, c *lab.Container, err error) {
 	switch victim {
 	case Containerd:
 		require.NoError(tr.t, tr.containerd.Restart(true))
+		tr.unknown = append(tr.unknown, c)
 	case Agent:
 		tr.restartAgent()
 	}
@@ -43,9 +46,7 @@ func (tr *trial) replace() {
 		err := tr.pod.Remove(tr.t.Context())
 		return err == nil, err
 	})
-	for _, folder := range lab.ForgetKilled(tr.t, tr.pod) {
-		tr.t.Logf("Kata's own: %s", folder)
-	}
+	tr.others = append(tr.others, lab.ForgetKilled(tr.t, tr.pod)...)
 	tr.eventually("nobody holds the volume", tr.volume.ExclusivelyFree)
 	tr.startPod()
 }
@@ -125,4 +126,23 @@ func words(err error) string {
 		}
 	}
 	return text
+}
+
+// bundles is where containerd has a folder for each container.
+const bundles = "/run/containerd-2/io.containerd.runtime.v2.task/k8s.io"
+
+// forgetUnknown removes the bundles that containerd forgets when it is killed
+// while it waits for a shim's Create, with us or without us
+// (TestContainerdKilledWithStockKata).
+func (tr *trial) forgetUnknown() {
+	tr.t.Helper()
+	for _, c := range tr.unknown {
+		folder := filepath.Join(bundles, c.ID)
+		if _, err := os.Stat(folder); err != nil {
+			continue
+		}
+		tr.t.Logf("left by containerd: %s", folder)
+		tr.others = append(tr.others, folder)
+		require.NoError(tr.t, os.RemoveAll(folder))
+	}
 }

@@ -47,6 +47,8 @@ func rotation(t *testing.T) int {
 type rig struct {
 	containerd *lab.Containerd
 	group      *lab.VolumeGroup
+	// leaks is what our part left behind; others what Kata or containerd did.
+	leaks, others []string
 }
 
 func newRig(t *testing.T) *rig {
@@ -97,6 +99,8 @@ type trial struct {
 	proxy  *qmptest.Proxy
 	// attempt counts the store's containers.
 	attempt uint32
+	// unknown are containers whose start containerd did not live to see end.
+	unknown []*lab.Container
 }
 
 // begin starts a pod with a proxy before its monitor.
