@@ -115,7 +115,7 @@ const (
 // Victims are all of them.
 func Victims() []Victim { return []Victim{Containerd, Shim, Inner, QEMU, Agent} }
 
-// EndsSandbox: the pod's virtual machine goes with the victim.
+// EndsSandbox says whether the pod's virtual machine goes with the victim.
 func (v Victim) EndsSandbox() bool { return v == Shim || v == Inner || v == QEMU }
 
 // Kind is what is done to an effect.

@@ -6,8 +6,11 @@ package lab
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // Failing makes everything that is read from or written to the volume fail with
@@ -61,23 +64,30 @@ func (v Volume) replace(t testing.TB, module string, target func(disk, offset st
 }
 
 // CreateThin makes a volume in a thin pool that has room for less than the
-// volume's size, and that refuses what does not fit instead of waiting for room
-// (error_if_no_space). Both are removed when the test ends.
+// volume's size (bytes), and that refuses what does not fit instead of waiting for
+// room (error_if_no_space). All of it is removed when the test ends. By dmsetup:
+// LVM wants thin_check, and does not pass that property on.
 func (g *VolumeGroup) CreateThin(t testing.TB, name string, size, room int64) Volume {
 	t.Helper()
 	must(t, "modprobe", "dm_thin_pool")
-	// The node has no thin_check; the pool is new.
-	unchecked := `global/thin_check_executable=""`
-	pool := g.Name + "/" + name + "-pool"
-	must(t, "lvcreate", "--quiet", "--yes", "--config", unchecked, "--type", "thin-pool", "--errorwhenfull", "y",
-		"--poolmetadatasize", "4m", "--size", fmt.Sprintf("%db", room), "--name", name+"-pool", g.Name)
-	t.Cleanup(func() { must(t, "lvremove", "--quiet", "--yes", "--config", unchecked, pool) })
-	must(t, "lvcreate", "--quiet", "--yes", "--config", unchecked, "--thin", "--virtualsize", fmt.Sprintf("%db", size), "--name", name, pool)
-	v := g.Find(t, name, size)
-	t.Cleanup(func() {
-		if _, err := os.Stat(v.Path); err == nil {
-			must(t, "lvremove", "--quiet", "--yes", "--config", unchecked, v.Path)
-		}
-	})
+	// A pool's first block has to be zero, as LVM makes it.
+	metadata, data := g.Create(t, name+"-metadata", 4<<20), g.Create(t, name+"-data", room)
+	const sector, chunk = 512, 128
+	pool := mapping(t, name+"-pool", fmt.Sprintf("0 %d thin-pool %s %s %d 0 1 error_if_no_space", room/sector, metadata.Path, data.Path, chunk))
+	must(t, "dmsetup", "message", pool, "0", "create_thin 0")
+	v := Volume{Path: mapping(t, name, fmt.Sprintf("0 %d thin %s 0", size/sector, pool)), Size: size}
+	var stat unix.Stat_t
+	if err := unix.Stat(v.Path, &stat); err != nil {
+		t.Fatal(err)
+	}
+	v.Major, v.Minor = unix.Major(stat.Rdev), unix.Minor(stat.Rdev)
 	return v
+}
+
+// mapping makes one of device-mapper's until the test ends.
+func mapping(t testing.TB, name, table string) string {
+	t.Helper()
+	must(t, "dmsetup", "create", name, "--table", table)
+	t.Cleanup(func() { must(t, "dmsetup", "remove", name) })
+	return filepath.Join("/dev/mapper", name)
 }
