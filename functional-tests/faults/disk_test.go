@@ -6,6 +6,7 @@
 package faults
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"testing"
@@ -22,8 +23,9 @@ import (
 	"github.com/kata-tes/kata-tes/virtcontainers-ext/rundir"
 )
 
-// writer writes to its own root, which is on the store, as long as it can.
-const writer = `i=0; while :; do dd if=/dev/zero of=/data bs=1M count=160 conv=fsync || sleep 1; i=$((i+1)); done`
+// writer writes so many MiB to its own root, which is on the store, again and
+// again. Few: an emulated cpu encrypts slowly, and what is on its way keeps the pod.
+const writer = `while :; do dd if=/dev/zero of=/data bs=1M count=%d conv=fsync || sleep 1; done`
 
 // inUse are faults of the disk under a store on which containers work.
 var inUse = []struct {
@@ -32,6 +34,8 @@ var inUse = []struct {
 	volume func(t *testing.T, g *lab.VolumeGroup) lab.Volume
 	// fault breaks the disk.
 	fault func(t *testing.T, d *broken)
+	// writes is how much the writer writes, in MiB; 0 for 8.
+	writes int
 	// seen is what the guest's kernel says of it; empty: nothing has to fail.
 	seen string
 }{
@@ -40,10 +44,11 @@ var inUse = []struct {
 	{
 		name: "a thin pool is full",
 		volume: func(t *testing.T, g *lab.VolumeGroup) lab.Volume {
-			return g.CreateThin(t, "store", size, 64<<20)
+			return g.CreateThin(t, "store", size, 32<<20)
 		},
-		fault: func(*testing.T, *broken) {}, // the writer fills it
-		seen:  "I/O error|critical space allocation error",
+		fault:  func(*testing.T, *broken) {}, // the writer fills it
+		writes: 64,
+		seen:   "I/O error|critical space allocation error",
 	},
 	{name: "the disk leaves the machine", fault: func(t *testing.T, d *broken) { d.unplug(t) }, seen: "I/O error|offlin|Synchroniz|detached|rejecting"},
 	{
@@ -69,7 +74,7 @@ func TestDiskInUse(t *testing.T) {
 			if make == nil {
 				make = func(t *testing.T, g *lab.VolumeGroup) lab.Volume { return g.Create(t, "store", size) }
 			}
-			d := r.work(t, make(t, r.group))
+			d := r.work(t, make(t, r.group), cmp.Or(f.writes, 8))
 			f.fault(t, d)
 			if f.seen != "" {
 				d.awaitMessage(t, f.seen)
@@ -96,7 +101,7 @@ type broken struct {
 	app    *lab.Container
 }
 
-func (r *rig) work(t *testing.T, volume lab.Volume) *broken {
+func (r *rig) work(t *testing.T, volume lab.Volume, writes int) *broken {
 	t.Helper()
 	d := &broken{volume: volume}
 	d.pod = r.containerd.StartPod(t, lab.PodSpec{Name: "disk", Handler: lab.Tes})
@@ -106,7 +111,7 @@ func (r *rig) work(t *testing.T, volume lab.Volume) *broken {
 	// Its files are in the guest's cache from here on.
 	_, err := d.app.Exec(t.Context(), "echo", "at work")
 	require.NoError(t, err)
-	d.pod.StartContainer(t, lab.ContainerSpec{Name: "writer", Command: []string{"sh", "-c", writer}})
+	d.pod.StartContainer(t, lab.ContainerSpec{Name: "writer", Command: []string{"sh", "-c", fmt.Sprintf(writer, writes)}})
 	return d
 }
 

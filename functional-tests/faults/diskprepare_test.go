@@ -64,7 +64,7 @@ func TestHungDiskDoesNotKeepThePod(t *testing.T) {
 	r := newRig(t)
 	lab.NothingLeft(t)
 	tr := &trial{rig: r, t: t, volume: r.group.Create(t, "store", size)}
-	d := r.work(t, tr.volume)
+	d := r.work(t, tr.volume, 8)
 	tr.pod, tr.guest = d.pod, d.guest
 	resume := tr.volume.Hung(t)
 	d.checkAlive(t)
