@@ -6,6 +6,8 @@
 package faults
 
 import (
+	"cmp"
+	"errors"
 	"testing"
 	"time"
 
@@ -78,7 +80,7 @@ func (tr *trial) checkDeletable(resume func()) {
 	tr.t.Helper()
 	began := time.Now()
 	removed := make(chan error, 1)
-	go func() { removed <- tr.pod.Remove(tr.t.Context()) }()
+	go func() { removed <- tr.pod.RemoveSandbox(tr.t.Context()) }()
 	select {
 	case err := <-removed:
 		tr.t.Logf("the pod is removed after %.1f s (%v)", time.Since(began).Seconds(), err)
@@ -87,6 +89,9 @@ func (tr *trial) checkDeletable(resume func()) {
 		resume()
 		tr.t.Errorf("the pod can't be deleted while its disk hangs; afterwards: %v", <-removed)
 	}
+	_, err := tr.pod.QEMU()
+	tr.t.Logf("QEMU's process while the disk hangs: %v", cmp.Or(err, errors.New("it is there")))
 	resume()
+	require.NoError(tr.t, tr.pod.Remove(tr.t.Context()), "the cgroup")
 	tr.eventually("nobody holds the volume", tr.volume.ExclusivelyFree)
 }
