@@ -94,6 +94,9 @@ func (s *session) forward(line []byte, fds []int) error {
 
 func (s *session) pass(line []byte, fds []int) error {
 	_, _, err := s.qemu.WriteMsgUnix(line, unix.UnixRights(fds...), nil)
+	if err != nil {
+		s.qemuEnded()
+	}
 	return err
 }
 
