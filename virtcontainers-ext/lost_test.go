@@ -29,7 +29,7 @@ func TestAttachWithALostAnswer(t *testing.T) {
 				v, d := startVM(t, scsi...), newDisk(t)
 				f := qmptest.NewFault(command, 1, kind)
 				v.through(t, f)
-				ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+				ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 				defer cancel()
 				err := d.attach(ctx, t, v.Sandbox, newMarker())
 				require.True(t, f.Happened())
@@ -104,7 +104,7 @@ func TestQEMUHangsDuringAttach(t *testing.T) {
 			v.through(t, f)
 			v.undoTimeout = 200 * time.Millisecond
 			marker := newMarker()
-			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 			defer cancel()
 			begin := time.Now()
 			err := d.attach(ctx, t, v.Sandbox, marker)

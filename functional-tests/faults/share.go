@@ -3,9 +3,10 @@
 
 package faults
 
-// Share is the part of a table that the rotation's turn is at: one cell of each
-// column, in rows that lie apart. Each turn moves on by one row, so that as many
-// turns as there are rows have been in all cells.
+// Share is the part of a table that the rotation's turn is at: one cell of every
+// other column, in rows that lie apart. Two turns have been in each column; after
+// two turns the rows move on by one, so that twice as many turns as there are rows
+// have been in all cells.
 func Share(table string, rotation int) []Cell {
 	cells := Cells(table)
 	var rows, columns []string
@@ -16,7 +17,10 @@ func Share(table string, rotation int) []Cell {
 	}
 	var share []Cell
 	for i, column := range columns {
-		row := (rotation + i*len(rows)/len(columns)) % len(rows)
+		if (i+rotation)%2 != 0 {
+			continue
+		}
+		row := (rotation/2 + i*len(rows)/len(columns)) % len(rows)
 		// A place that is no cell: the next row stands in.
 		for {
 			if c, ok := at[[2]string{rows[row], column}]; ok {
