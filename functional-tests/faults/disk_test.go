@@ -9,6 +9,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"os/exec"
+	"regexp"
 	"testing"
 	"time"
 
@@ -37,7 +39,9 @@ var inUse = []struct {
 	// writes is how much the writer writes, in MiB; 0 for 8.
 	writes int
 	// seen is what the guest's kernel says of it; empty: nothing has to fail.
-	seen string
+	// host is what the host's says, where the fault is one that it tells of: a
+	// mapping to nothing fails each request without a word.
+	seen, host string
 }{
 	{name: "every request fails", fault: func(t *testing.T, d *broken) { d.volume.Failing(t) }, seen: "I/O error"},
 	{name: "requests fail now and then", fault: func(t *testing.T, d *broken) { d.volume.Flaky(t) }, seen: "I/O error"},
@@ -78,6 +82,12 @@ func TestDiskInUse(t *testing.T) {
 			f.fault(t, d)
 			if f.seen != "" {
 				d.awaitMessage(t, f.seen)
+			}
+			if f.host != "" {
+				output, err := exec.Command("dmesg").Output()
+				require.NoError(t, err)
+				require.Regexp(t, f.host, string(output))
+				t.Logf("the host's kernel: %s", regexp.MustCompile(f.host).Find(output))
 			}
 			d.checkAlive(t)
 			began := time.Now()
