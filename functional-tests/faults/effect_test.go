@@ -177,7 +177,7 @@ func (tr *trial) disturbDial(kind Kind) disturbance {
 // answer, when the file system has been made.
 func (tr *trial) disturbMount(kind Kind) disturbance {
 	inGuest := tr.holdProgram("mkfs.ext4", holdAfter)
-	do, undo, expect := "touch /run/kata-containers/image/theirs", "rm /run/kata-containers/image/theirs", `not empty|occupied|is not an empty`
+	do, undo, expect := "mkdir -p /run/kata-containers/image && touch /run/kata-containers/image/theirs", "rm /run/kata-containers/image/theirs", `not empty|occupied|is not an empty`
 	if kind == Delay {
 		do, undo, expect = "dmsetup suspend --noflush ephemeral_image_encrypted_disk", "dmsetup resume ephemeral_image_encrypted_disk", deadline
 	}
