@@ -74,7 +74,7 @@ func (g *VolumeGroup) CreateThin(t testing.TB, name string, size, room int64) Vo
 	metadata, data := g.Create(t, name+"-metadata", 4<<20), g.Create(t, name+"-data", room)
 	const sector, chunk = 512, 128
 	pool := mapping(t, name+"-pool", fmt.Sprintf("0 %d thin-pool %s %s %d 0 1 error_if_no_space", room/sector, metadata.Path, data.Path, chunk))
-	must(t, "dmsetup", "message", pool, "0", "create_thin 0")
+	must(t, "dmsetup", "message", name+"-pool", "0", "create_thin 0")
 	v := Volume{Path: mapping(t, name, fmt.Sprintf("0 %d thin %s 0", size/sector, pool)), Size: size}
 	var stat unix.Stat_t
 	if err := unix.Stat(v.Path, &stat); err != nil {
