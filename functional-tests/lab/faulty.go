@@ -84,10 +84,12 @@ func (g *VolumeGroup) CreateThin(t testing.TB, name string, size, room int64) Vo
 	return v
 }
 
-// mapping makes one of device-mapper's until the test ends.
+// mapping makes one of device-mapper's until the test ends. The node has no udev:
+// dmsetup makes its nodes itself.
 func mapping(t testing.TB, name, table string) string {
 	t.Helper()
-	must(t, "dmsetup", "create", name, "--table", table)
-	t.Cleanup(func() { must(t, "dmsetup", "remove", name) })
+	const noUdev = "DM_DISABLE_UDEV=1"
+	must(t, "env", noUdev, "dmsetup", "create", name, "--table", table)
+	t.Cleanup(func() { must(t, "env", noUdev, "dmsetup", "remove", name) })
 	return filepath.Join("/dev/mapper", name)
 }
