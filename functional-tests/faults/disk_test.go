@@ -59,6 +59,7 @@ var inUse = []struct {
 		fault:  func(*testing.T, *broken) {}, // the writer fills it
 		writes: 64,
 		seen:   "I/O error|critical space allocation error",
+		host:   "device-mapper: thin: .*out-of-data-space",
 	},
 	{name: "the disk leaves the machine", fault: func(t *testing.T, d *broken) { d.unplug(t) }, seen: "I/O error|offlin|Synchroniz|detached|rejecting"},
 	{
@@ -72,25 +73,28 @@ var inUse = []struct {
 // so, machine and agents live on, and the pod can be deleted.
 func TestDiskInUse(t *testing.T) {
 	r := newRig(t)
-	survived := 0
+	tried, survived := 0, 0
 	faults := inUse
 	if !all() {
 		faults = inUse[rotation(t)%len(inUse):][:1]
 	}
 	for _, f := range faults {
-		if t.Run(f.name, func(t *testing.T) {
+		ran := false
+		ok := t.Run(f.name, func(t *testing.T) {
+			ran = true
 			lab.NothingLeft(t)
-			make := f.volume
-			if make == nil {
-				make = func(t *testing.T, g *lab.VolumeGroup) lab.Volume { return g.Create(t, "store", size) }
+			volume := f.volume
+			if volume == nil {
+				volume = func(t *testing.T, g *lab.VolumeGroup) lab.Volume { return g.Create(t, "store", size) }
 			}
-			d := r.work(t, make(t, r.group), cmp.Or(f.writes, 8))
+			_, before := r.hostSays(t, said{})
+			d := r.work(t, volume(t, r.group), cmp.Or(f.writes, 8))
 			f.fault(t, d)
 			if f.seen != "" {
 				d.awaitMessage(t, f.seen)
 			}
 			if f.host != "" {
-				r.awaitHost(t, f.host)
+				r.awaitHost(t, f.host, before)
 			}
 			d.checkAlive(t)
 			began := time.Now()
@@ -99,11 +103,15 @@ func TestDiskInUse(t *testing.T) {
 			free, err := d.volume.ExclusivelyFree()
 			require.NoError(t, err)
 			require.True(t, free, "nobody holds the volume of a pod that is gone")
-		}) {
+		})
+		if ran {
+			tried++
+		}
+		if ran && ok {
 			survived++
 		}
 	}
-	t.Logf("summary: disk faults in use: %d of %d tried, %d survived", len(faults), len(inUse), survived)
+	t.Logf("summary: disk faults in use: %d of %d tried, %d survived", tried, len(inUse), survived)
 }
 
 // broken is a pod at work on a disk that is to be broken.
@@ -147,16 +155,28 @@ func (d *broken) awaitMessage(t *testing.T, pattern string) {
 	t.Logf("the guest's kernel: %s", line)
 }
 
-// awaitHost waits for the host's kernel or containerd's log to tell of the fault.
-func (r *rig) awaitHost(t *testing.T, pattern string) {
+// said is how much the host has said: bytes of containerd's log and of its
+// kernel's.
+type said struct{ containerd, kernel int }
+
+// hostSays is what it says since then, and how much it is in all.
+func (r *rig) hostSays(t *testing.T, since said) (string, said) {
 	t.Helper()
+	kernel, err := exec.Command("dmesg").Output()
+	require.NoError(t, err)
+	log, err := os.ReadFile(r.containerd.LogPath())
+	require.NoError(t, err)
+	return string(log[since.containerd:]) + string(kernel[since.kernel:]), said{len(log), len(kernel)}
+}
+
+// awaitHost waits for the host to tell of the fault.
+func (r *rig) awaitHost(t *testing.T, pattern string, since said) {
+	t.Helper()
+	line := regexp.MustCompile(".*(?:" + pattern + ").*")
 	var found string
 	require.Eventually(t, func() bool {
-		kernel, err := exec.Command("dmesg").Output()
-		require.NoError(t, err)
-		log, err := os.ReadFile(r.containerd.LogPath())
-		require.NoError(t, err)
-		found = regexp.MustCompile(".*(?:" + pattern + ").*").FindString(string(kernel) + string(log))
+		text, _ := r.hostSays(t, since)
+		found = line.FindString(text)
 		return found != ""
 	}, patience, 200*time.Millisecond, "the host says nothing of %s", pattern)
 	t.Logf("the host: %s", found)
