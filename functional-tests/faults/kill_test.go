@@ -213,6 +213,9 @@ func (tr *trial) strike(victim Victim) {
 	}
 	require.NoError(tr.t, err)
 	require.NoError(tr.t, unix.Kill(process.PID, unix.SIGKILL))
+	if victim == QEMU {
+		tr.proxy.QEMUEnded()
+	}
 }
 
 // expected is what the user reads when a victim was killed.

@@ -94,6 +94,11 @@ func (p *Proxy) Close() error {
 	return errors.Join(p.errs...)
 }
 
+// QEMUEnded has it refuse clients from now on. It notices by itself when QEMU
+// ends under a client; whoever kills QEMU between two clients has to tell, because
+// the next one would be accepted before it could be refused.
+func (p *Proxy) QEMUEnded() { p.stopListening() }
+
 func (p *Proxy) stopListening() {
 	if err := p.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		p.failed(err)
