@@ -128,6 +128,8 @@ unit: packages ## Unit tests with the race detector; as root, those on loop devi
 .PHONY: functional
 functional: node ## Tests on real containerd, Kata, QEMU and KVM inside test nodes (two at a time)
 	@# The extra disk is for a test of the guest agent extension on virtio-blk.
+	@# TES_ROTATION: which share of the fault matrix (functional-tests/faults).
+	TES_ROTATION=$$(git rev-list --count HEAD 2>/dev/null || echo 0) \
 	NODE_DISKS="serial=tes-00000000000000aa,size=1G,bus=virtio" TES_VIRTIO_MARKER=tes-00000000000000aa \
 	CGO_ENABLED=0 functional-tests/summary.sh keep functional \
 	  go test -tags node -count=1 -p 2 -timeout $(FUNCTIONAL_TIMEOUT) -v -exec "$(BIN)/node-exec" $(FUNCTIONAL_FLAGS) $(NODE_PACKAGES)

@@ -51,7 +51,13 @@ func placeAmong(devices map[string]string) (place, error) {
 // same name. Sector sizes stay at 512 bytes: a mapping with larger sectors
 // works on them as well, and the guest chooses those itself.
 func (p place) device(marker string) map[string]any {
-	args := map[string]any{"id": marker, "drive": marker, "serial": marker}
+	args := map[string]any{
+		"id": marker, "drive": marker, "serial": marker,
+		// Every error is the guest's affair. By default a disk without room (a
+		// thin pool that is full) stops the whole virtual machine, the agents
+		// in it and so the pod's deletion, until somebody resumes it.
+		"werror": "report", "rerror": "report",
+	}
 	for k, v := range p {
 		args[k] = v
 	}

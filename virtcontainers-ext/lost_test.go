@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/kata-tes/kata-tes/virtcontainers-ext/qmp/qmptest"
 )
 
 // attachCommands are what Attach sends, in order.
@@ -21,18 +23,19 @@ var attachCommands = []string{
 
 // Whatever gets lost during an attach: it fails, nothing is left, a retry works.
 func TestAttachWithALostAnswer(t *testing.T) {
-	for _, f := range []fault{loseCommand, loseAnswer, hangUp} {
+	for _, kind := range []qmptest.Kind{qmptest.LoseCommand, qmptest.LoseAnswer, qmptest.HangUp, qmptest.Late} {
 		for _, command := range attachCommands {
-			t.Run(string(f)+"/"+command, func(t *testing.T) {
+			t.Run(string(kind)+"/"+command, func(t *testing.T) {
 				v, d := startVM(t, scsi...), newDisk(t)
-				p := v.through(t, command, f)
-				ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+				f := qmptest.NewFault(command, 1, kind)
+				v.through(t, f)
+				ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 				defer cancel()
 				err := d.attach(ctx, t, v.Sandbox, newMarker())
-				require.True(t, p.disturbed())
+				require.True(t, f.Happened())
 				require.Error(t, err)
 				require.NotErrorIs(t, err, ErrLeftover)
-				if f != hangUp {
+				if kind != qmptest.HangUp {
 					require.ErrorIs(t, err, context.DeadlineExceeded)
 				}
 				requireGone(t, v, d)
@@ -47,15 +50,16 @@ func TestAttachRefused(t *testing.T) {
 	for _, command := range attachCommands {
 		t.Run(command, func(t *testing.T) {
 			v, d := startVM(t, scsi...), newDisk(t)
-			p := v.through(t, command, refuse)
+			f := qmptest.NewFault(command, 1, qmptest.Refuse)
+			p := v.through(t, f)
 			err := d.attach(t.Context(), t, v.Sandbox, newMarker())
-			require.True(t, p.disturbed())
+			require.True(t, f.Happened())
 			if command == "blockdev-add" {
 				require.NoError(t, err, "threads in place of Linux AIO")
-				require.Equal(t, []string{"blockdev-add", "blockdev-add"}, only(p.seen, "blockdev-add"))
+				require.Equal(t, []string{"blockdev-add", "blockdev-add"}, only(p.Seen(), "blockdev-add"))
 				return
 			}
-			require.ErrorContains(t, err, command+": not in this test")
+			require.ErrorContains(t, err, command+": "+qmptest.Refusal)
 			require.NotErrorIs(t, err, ErrLeftover)
 			requireGone(t, v, d)
 			require.NoError(t, d.attach(t.Context(), t, v.Sandbox, newMarker()), "a retry")
@@ -74,9 +78,10 @@ func TestUndoWithALostAnswer(t *testing.T) {
 			v, d := startVM(t, scsi...), newDisk(t)
 			marker := newMarker()
 			require.NoError(t, d.attach(t.Context(), t, v.Sandbox, marker))
-			p := v.through(t, command, hangUp)
+			f := qmptest.NewFault(command, 1, qmptest.HangUp)
+			v.through(t, f)
 			err := v.Detach(t.Context(), marker)
-			require.True(t, p.disturbed())
+			require.True(t, f.Happened())
 			if command == "qmp_capabilities" {
 				require.Error(t, err, "no connection at all")
 				require.NoError(t, v.Detach(t.Context(), marker))
@@ -94,10 +99,12 @@ func TestQEMUHangsDuringAttach(t *testing.T) {
 	for _, command := range []string{"add-fd", "blockdev-add", "device_add"} {
 		t.Run(command, func(t *testing.T) {
 			v, d := startVM(t, scsi...), newDisk(t)
-			v.through(t, command, stopQEMU).stop = v.stopper()
+			f := qmptest.NewFault(command, 1, qmptest.LoseAnswer)
+			f.Do = v.stopper()
+			v.through(t, f)
 			v.undoTimeout = 200 * time.Millisecond
 			marker := newMarker()
-			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 			defer cancel()
 			begin := time.Now()
 			err := d.attach(ctx, t, v.Sandbox, marker)
@@ -117,10 +124,10 @@ func TestQEMUHangsDuringAttach(t *testing.T) {
 func TestCancelledAttachIsUndone(t *testing.T) {
 	v, d := startVM(t, scsi...), newDisk(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	p := v.through(t, "device_add", stopQEMU)
-	p.stop = cancel
+	f := qmptest.NewFault("device_add", 1, qmptest.LoseAnswer)
+	f.Do = cancel
+	v.through(t, f)
 	err := d.attach(ctx, t, v.Sandbox, newMarker())
-	require.True(t, p.disturbed())
 	require.ErrorIs(t, err, context.Canceled)
 	require.NotErrorIs(t, err, ErrLeftover)
 	requireGone(t, v, d)

@@ -38,34 +38,44 @@ const (
 func NothingLeft(t testing.TB, exceptions ...string) {
 	t.Helper()
 	NeedNode(t)
-	before, err := inventory()
+	before, err := TakeInventory()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		deadline := time.Now().Add(leftLimit)
-		for {
-			now, err := inventory()
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			left := slices.DeleteFunc(now, func(item string) bool {
-				return slices.Contains(before, item) || slices.ContainsFunc(exceptions, func(pattern string) bool {
-					matched, err := path.Match(pattern, item)
-					return err == nil && matched
-				})
-			})
-			if len(left) == 0 {
-				return
-			}
-			if time.Now().After(deadline) {
-				t.Errorf("left behind:\n%s", strings.Join(left, "\n"))
-				return
-			}
-			time.Sleep(100 * time.Millisecond)
+		left, err := before.AwaitNothingNew(exceptions...)
+		if err != nil {
+			t.Error(err)
+		}
+		if len(left) > 0 {
+			t.Errorf("left behind:\n%s", strings.Join(left, "\n"))
 		}
 	})
+}
+
+// Inventory is what there is on the node at a moment, one line for each thing.
+type Inventory []string
+
+// AwaitNothingNew waits until there is nothing that the inventory lacks, and
+// gives what is left when that takes too long. Exceptions are NothingLeft's.
+func (before Inventory) AwaitNothingNew(exceptions ...string) (left []string, err error) {
+	deadline := time.Now().Add(leftLimit)
+	for {
+		now, err := TakeInventory()
+		if err != nil {
+			return nil, err
+		}
+		left = slices.DeleteFunc(now, func(item string) bool {
+			return slices.Contains(before, item) || slices.ContainsFunc(exceptions, func(pattern string) bool {
+				matched, err := path.Match(pattern, item)
+				return err == nil && matched
+			})
+		})
+		if len(left) == 0 || time.Now().After(deadline) {
+			return left, nil
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
 }
 
 // nodeMetrics is the one thing of ours that outlives the pods: the node's
@@ -79,8 +89,9 @@ var places = []string{
 	"/run/containerd*/io.containerd.runtime.v2.task/*/*", "/run/runc/*", "/sys/fs/cgroup/kubepods/*/*",
 }
 
-// inventory is a list of lines, one for each thing.
-func inventory() ([]string, error) {
+// TakeInventory looks at processes, sockets, mounts, folders, loop devices,
+// mappings and network namespaces.
+func TakeInventory() (Inventory, error) {
 	var items []string
 	processes, err := Processes(shimsAndMachines)
 	if err != nil {
@@ -132,8 +143,8 @@ func inventory() ([]string, error) {
 // half the way of its own clean-up; then the `delete` of each of the pod's
 // containers may wait half a minute for an agent that is gone, under one lock,
 // and containerd gives up before the last. Processes, mounts, sockets and what
-// is ours must be gone as ever: that is checked.
-func ForgetKilled(t testing.TB, p *Pod) {
+// is ours must be gone as ever: that is checked. It gives those folders.
+func ForgetKilled(t testing.TB, p *Pod) (folders []string) {
 	t.Helper()
 	if _, err := os.Stat("/run/kata-tes/" + p.ID); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the sandbox's folder of ours is still there (%v)", err)
@@ -145,9 +156,11 @@ func ForgetKilled(t testing.TB, p *Pod) {
 		folder := filepath.Join(parent, p.ID)
 		if _, err := os.Stat(folder); err == nil {
 			t.Logf("left by Kata or containerd: %s", folder)
+			folders = append(folders, folder)
 		}
 		if err := os.RemoveAll(folder); err != nil {
 			t.Errorf("removing what Kata left: %v", err)
 		}
 	}
+	return folders
 }

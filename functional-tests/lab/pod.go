@@ -125,8 +125,8 @@ func (p *Pod) Stop(ctx context.Context) error {
 	}
 }
 
-// Remove stops and removes the sandbox; one that is gone is removed.
-func (p *Pod) Remove(ctx context.Context) error {
+// RemoveSandbox stops and removes the sandbox; one that is gone is removed.
+func (p *Pod) RemoveSandbox(ctx context.Context) error {
 	if err := p.Stop(ctx); err != nil {
 		return err
 	}
@@ -134,6 +134,15 @@ func (p *Pod) Remove(ctx context.Context) error {
 	defer cancel()
 	if _, err := p.containerd.runtime.RemovePodSandbox(ctx, &runtime.RemovePodSandboxRequest{PodSandboxId: p.ID}); err != nil {
 		return fmt.Errorf("removing sandbox %s: %w", p.ID, err)
+	}
+	return nil
+}
+
+// Remove is RemoveSandbox, and removes the pod's cgroup, which no process may be
+// in any more.
+func (p *Pod) Remove(ctx context.Context) error {
+	if err := p.RemoveSandbox(ctx); err != nil {
+		return err
 	}
 	waiting, cancel := context.WithTimeout(ctx, settleLimit)
 	defer cancel()

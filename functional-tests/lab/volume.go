@@ -127,17 +127,8 @@ func (v Volume) Hold(t testing.TB) {
 // much longer, until the test ends or the volume is removed.
 func (v Volume) Slow(t testing.TB, by time.Duration) {
 	t.Helper()
-	must(t, "modprobe", "dm_delay")
-	// "0 2097152 linear 7:0 2048": start, length, and where it is mapped to.
-	fields := strings.Fields(must(t, "dmsetup", "table", v.Path))
-	if len(fields) != 5 || fields[2] != "linear" {
-		t.Fatalf("%s is not one piece of a disk: %q", v.Path, fields)
-	}
-	v.remap(t, fmt.Sprintf("%s %s delay %s %s %d", fields[0], fields[1], fields[3], fields[4], by.Milliseconds()))
-	t.Cleanup(func() {
-		if _, err := os.Stat(v.Path); err == nil {
-			v.remap(t, strings.Join(fields, " "))
-		}
+	v.replace(t, "delay", func(disk, offset string) string {
+		return fmt.Sprintf("delay %s %s %d", disk, offset, by.Milliseconds())
 	})
 }
 

@@ -14,7 +14,8 @@ import (
 type call struct {
 	// args is the command line without the program, for the inner shim.
 	args []string
-	// action is "start", "delete", or empty for the serving process.
+	// action is "start", "delete", our own "finish", or empty for the serving
+	// process.
 	action    string
 	namespace string
 	id        string
@@ -52,7 +53,7 @@ func parseArgs(args []string) (call, error) {
 		return c, nil
 	}
 	switch c.action {
-	case "start", "delete", "":
+	case "start", "delete", finishing, "":
 	default:
 		return call{}, fmt.Errorf("unknown action %q; %w", c.action, errUsage)
 	}

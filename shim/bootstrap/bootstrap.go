@@ -71,6 +71,8 @@ func (p Program) Run(ctx context.Context, args []string) error {
 		return p.start(ctx, c)
 	case c.action == "delete":
 		return p.delete(ctx, c)
+	case c.action == finishing:
+		return p.finish(ctx, c)
 	default:
 		return p.serve(ctx, c)
 	}

@@ -213,14 +213,21 @@ func TestDeleteEndsALivingSandbox(t *testing.T) {
 	}
 }
 
+// newMachine is that of the sandbox `sandbox`, as Kata starts it. It ends by
+// itself, unkilled, when the test fails.
+func newMachine(t *testing.T) *exec.Cmd {
+	t.Helper()
+	machine := exec.Command("sh", "-c", "for i in $(seq 200); do sleep 0.1; done", "qemu", "-name", "sandbox-sandbox,debug-threads=on")
+	require.NoError(t, machine.Start())
+	return machine
+}
+
 // A virtual machine whose shims were killed, and whose inner `delete` does not
 // come to an end in time, holds the pod's volume.
 func TestDeleteEndsTheVirtualMachine(t *testing.T) {
 	n := newNode(t)
 	n.mustStart("sandbox", "sandbox")
-	// As Kata starts it. It ends by itself, unkilled, when the test fails.
-	machine := exec.Command("sh", "-c", "for i in $(seq 200); do sleep 0.1; done", "qemu", "-name", "sandbox-sandbox,debug-threads=on")
-	require.NoError(t, machine.Start())
+	machine := newMachine(t)
 	other := exec.Command("sh", "-c", "for i in $(seq 200); do sleep 0.1; done", "qemu", "-name", "sandbox-sandbox2")
 	require.NoError(t, other.Start())
 

@@ -32,6 +32,13 @@ func (p Program) delete(ctx context.Context, c call) error {
 	if err != nil {
 		return err
 	}
+	// A machine that the inner shim can't end would hold the pod's volume for
+	// ever. Not earlier than at the end: Kata's shim asks the guest, and waits
+	// long for one whose machine is gone. So long that we may not live to see it.
+	endMachine := func() error { return nil }
+	if r.Sandbox {
+		endMachine = atTheEnd(ctx, c)
+	}
 	// Ours first: containerd kills us after five seconds by default, which the
 	// inner shim may need for itself on a busy node.
 	err = errors.Join(p.endProcesses(ctx, r, bundle), p.removeFiles(r, c.id))
@@ -41,13 +48,7 @@ func (p Program) delete(ctx context.Context, c call) error {
 		_, err := p.Stdout.Write(stdout)
 		return err
 	})
-	if r.Sandbox {
-		// A machine that the inner shim could not end would hold the pod's volume
-		// for ever. Not earlier: Kata's shim asks the guest, and waits long for
-		// one whose machine is gone.
-		err = errors.Join(err, killMachine(ctx, c.id))
-	}
-	return errors.Join(inner, err)
+	return errors.Join(inner, err, endMachine())
 }
 
 // recordOf is what `start` wrote, completed by what else it may have left: it

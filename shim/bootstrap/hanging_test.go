@@ -6,23 +6,28 @@ package bootstrap
 import (
 	"os"
 	"os/exec"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
 // TestAHangingInnerCommandEndsWithOurs: containerd kills a `delete` that takes
-// too long. It kills us, and the inner shim's must not stay behind.
+// too long. It kills us, and neither the inner shim's nor the virtual machine,
+// which that has not come to, may stay behind.
 func TestAHangingInnerCommandEndsWithOurs(t *testing.T) {
 	n := newNode(t)
-	bundle := n.bundle("sandbox", "sandbox")
+	n.mustStart("sandbox", "sandbox")
+	bundle := n.path("bundles", "sandbox")
+	machine := newMachine(t)
 	self, err := os.Executable()
 	require.NoError(t, err)
 	cmd := exec.Command(self, "-namespace", "ns", "-id", "sandbox", "-bundle", bundle, "delete")
 	cmd.Dir, cmd.Env = bundle, append(n.env, "TEST_INNER=delete hangs")
 	require.NoError(t, cmd.Start())
-	n.await("the inner shim hangs", func() bool { return len(n.list("notes")) == 1 })
+	n.await("the inner shim hangs", func() bool { return slices.Contains(n.list("notes"), "delete-sandbox") })
 	require.NoError(t, cmd.Process.Kill())
 	_ = cmd.Wait() // killed
+	require.ErrorContains(t, machine.Wait(), "killed")
 	n.awaitNothing("delete was killed")
 }

@@ -6,6 +6,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -253,6 +254,19 @@ func TestReleaseInAMachineThatHasEnded(t *testing.T) {
 			require.Equal(t, test.calls, r.took()[5:])
 		})
 	}
+}
+
+// An agent extension that is killed while it prepares is not there for the undo
+// either. The user reads both; the error is the first.
+func TestFailedUndoDoesNotChangeTheReason(t *testing.T) {
+	s, r, _ := newStore(t)
+	r.answer("prepare", failing(errors.New("ttrpc: closed")))
+	r.answer("release", failing(fmt.Errorf("%w: nobody listens", ErrNoAgent)))
+	err := s.Ensure(t.Context(), disk, "c1")
+	require.ErrorIs(t, err, ErrNoAnswer)
+	require.ErrorIs(t, err, ErrLeftover)
+	require.NotErrorIs(t, err, ErrNoAgent)
+	require.ErrorContains(t, err, "nobody listens")
 }
 
 func TestReleaseOfWhatTheGuestNeverHad(t *testing.T) {

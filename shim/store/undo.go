@@ -44,10 +44,11 @@ func (u undoStack) String() string {
 	return strings.Join(whats, ", ")
 }
 
-// rollBack undoes a failed attempt and adds to its error what can't be undone.
+// rollBack undoes a failed attempt and adds to its error what can't be undone:
+// in words only, because what the error is stays what failed first.
 func (s *Store) rollBack(a *attempt, failed error) error {
 	if err := s.runUndo(a, "undo"); err != nil {
-		return fmt.Errorf("%w; %w: %w", failed, ErrLeftover, err)
+		return fmt.Errorf("%w; %w: %s", failed, ErrLeftover, err.Error())
 	}
 	return failed
 }
