@@ -14,8 +14,9 @@ import (
 // Key is random bytes in locked memory, outside of Go's heap, in no core dump.
 type Key struct{ memory []byte }
 
-// keyBytes of randomness: as much as the volume key has.
-const keyBytes = keyBits / 8
+// keyBytes of randomness. It opens the one keyslot; the volume key is made by
+// cryptsetup, and has two independent halves of 256 bits and perhaps a third.
+const keyBytes = 64
 
 // NewKey makes a key. Destroy it.
 func NewKey() (*Key, error) {

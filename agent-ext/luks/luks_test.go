@@ -51,7 +51,7 @@ func (r *recorder) Run(_ context.Context, stdin *os.File, program string, args .
 
 func TestCommands(t *testing.T) {
 	run := &recorder{}
-	v := Volume{Run: run, Cryptsetup: "/sbin/cryptsetup", Device: "/dev/sda", Header: "/run/h", Mapping: "m"}
+	v := Volume{Run: run, Cryptsetup: "/sbin/cryptsetup", Encryption: XTS, Device: "/dev/sda", Header: "/run/h", Mapping: "m"}
 	key, err := NewKey()
 	require.NoError(t, err)
 	want := bytes.Clone(key.bytes())
@@ -87,7 +87,7 @@ func formatted(t *testing.T, key *Key) Volume {
 	}
 	dir := t.TempDir()
 	v := Volume{
-		Run: command.Real{}, Cryptsetup: cryptsetup,
+		Run: command.Real{}, Cryptsetup: cryptsetup, Encryption: XTS,
 		Device: filepath.Join(dir, "disk"), Size: 64 << 20, Header: filepath.Join(dir, "header"), Mapping: "m",
 	}
 	require.NoError(t, os.WriteFile(v.Device, nil, 0o600))
