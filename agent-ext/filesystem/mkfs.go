@@ -53,12 +53,12 @@ var XFS = Type{Name: "xfs", looks: true, options: []string{
 	"-b", "size=4096", "-s", "size=4096",
 	// No stripes, whatever the host says of its disk: the layout is ours.
 	"-d", "noalign",
-	// mkfs writes all of the log. A small one of fixed size, whatever the
-	// disk's: there is nothing to recover after a crash, since the store dies
-	// with the virtual machine.
-	"-l", "size=16m",
-	// Neither shared blocks nor the reverse map, which are for what images
-	// don't do: both would make the least log larger and cost writes.
+	// mkfs writes all of the log. The least that it makes (since xfsprogs
+	// 5.19), whatever the disk's size: there is nothing to recover after a
+	// crash, since the store dies with the virtual machine.
+	"-l", "size=64m",
+	// Neither shared blocks nor the reverse map: images have no use for them,
+	// and both cost writes.
 	"-m", "crc=1,reflink=0,rmapbt=0",
 	// Overlays need the file's type in its directory entry.
 	"-n", "ftype=1",

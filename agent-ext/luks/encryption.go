@@ -78,6 +78,11 @@ func (e Encryption) liveKeyBits() int {
 	return e.keyBits + e.seal.keyBits
 }
 
+// keyslotsArea is room for one keyslot, in bytes: a volume key is spread over
+// 4000 stripes of its own size (LUKS2 On-Disk Format Specification, 2.4), here
+// with room for 4096.
+func (e Encryption) keyslotsArea() int { return e.liveKeyBits() / 8 * 4096 }
+
 // liveOptions are dm-crypt's optional parameters.
 func (e Encryption) liveOptions() []string {
 	size := "sector_size:" + strconv.Itoa(encryptionSector)

@@ -27,9 +27,8 @@ const (
 	// so that the store looks like the proposal's.
 	dataOffset = 32768
 	// A LUKS2 header is its metadata twice and then the keyslots (LUKS2
-	// On-Disk Format Specification, 2); sizes in bytes.
+	// On-Disk Format Specification, 2); size in bytes.
 	metadataArea = 16 << 10
-	keyslotsArea = 256 << 10
 )
 
 // ErrInUse says that the mapping cannot be closed, because somebody uses it.
@@ -70,7 +69,7 @@ func (v Volume) Format(ctx context.Context, key *Key) error {
 		"--pbkdf", "pbkdf2", // a random 512-bit key needs no slow derivation
 		"--pbkdf-force-iterations", "1000", // the least that cryptsetup takes
 		"--luks2-metadata-size", strconv.Itoa(metadataArea), // the least: the header is memory
-		"--luks2-keyslots-size", strconv.Itoa(keyslotsArea), // the least for one 512-bit key
+		"--luks2-keyslots-size", strconv.Itoa(v.Encryption.keyslotsArea()), // the least for one key
 		"--key-file", "-", // standard input: no file, no argument
 		v.Device,
 	})

@@ -115,7 +115,7 @@ func TestHeader(t *testing.T) {
 	info, err := os.Stat(v.Header)
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode())
-	require.Equal(t, int64(2*metadataArea+keyslotsArea), info.Size())
+	require.Equal(t, int64(2*metadataArea+v.Encryption.keyslotsArea()), info.Size())
 	before := dump(t, v)
 	for _, want := range []string{
 		"Version:       \t2\n", "offset: 16777216 [bytes]", "cipher: aes-xts-plain64", "sector: 4096 [bytes]",
@@ -133,7 +133,7 @@ func TestHeader(t *testing.T) {
 	require.Equal(t, before, dump(t, v), "the metadata stays for cryptsetup status")
 	header, err := os.ReadFile(v.Header)
 	require.NoError(t, err)
-	require.Equal(t, make([]byte, keyslotsArea), header[2*metadataArea:])
+	require.Equal(t, make([]byte, v.Encryption.keyslotsArea()), header[2*metadataArea:])
 
 	require.NoError(t, v.RemoveHeader())
 	require.NoFileExists(t, v.Header)

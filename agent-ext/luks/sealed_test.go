@@ -26,14 +26,14 @@ func someSealedTables() []*liveTable {
 		name: "ephemeral_image_encrypted_disk_dif", uuid: "CRYPT-INTEGRITY-0123456789abcdef-ephemeral_image_encrypted_disk_dif",
 		device: 253 << 8, users: 1,
 		targets: []liveTarget{{
-			length: 2031968, kind: "integrity",
+			length: 2031880, kind: "integrity",
 			parameters: []byte("8:0 32768 32 D 5 block_size:4096 journal_sectors:16368 interleave_sectors:32768 buffer_sectors:128 fix_padding"),
 		}},
 	}, {
 		name: "ephemeral_image_encrypted_disk", uuid: "CRYPT-LUKS2-0123456789abcdef-ephemeral_image_encrypted_disk",
 		device: 253<<8 | 1, users: 1,
 		targets: []liveTarget{{
-			length: 2031968, kind: "crypt",
+			length: 2031880, kind: "crypt",
 			parameters: []byte("capi:authenc(hmac(sha256),xts(aes))-plain64 " + someSealedKey + " 0 253:0 0 2 integrity:32:aead sector_size:4096"),
 		}},
 	}}
@@ -133,7 +133,9 @@ func TestSealedRefuses(t *testing.T) {
 // What the kernel's own formatting gave, in sectors of 512 bytes.
 func TestLayOut(t *testing.T) {
 	for disk, want := range map[uint64]geometry{
-		2 << 20: {journal: 16368, data: 2031968},
+		2 << 20:   {journal: 16368, data: 2031880},
+		128 << 20: {journal: 130944, data: 133014648},
+		2 << 30:   {journal: 130944, data: 2130673784},
 	} {
 		require.Equal(t, want, layOut(disk, 32), disk)
 	}

@@ -25,7 +25,7 @@ type guestParts struct {
 	profile           profile.Profile
 }
 
-func (g guestParts) CheckMemory() error { return checkMemory(g.directory, "/proc/swaps") }
+func (g guestParts) CheckMemory() error { return CheckMemory(g.directory) }
 
 func (g guestParts) CheckMountPoint(at string) error { return filesystem.CheckMountPoint(at) }
 
