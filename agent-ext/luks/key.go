@@ -47,9 +47,12 @@ func NewKey() (*Key, error) {
 
 func (k *Key) bytes() []byte { return k.memory[:keyBytes] }
 
+// wipe zeroes the key.
+func (k *Key) wipe() { clear(k.memory) }
+
 // Destroy zeroes the key and gives its memory back.
 func (k *Key) Destroy() error {
-	clear(k.memory)
+	k.wipe()
 	memory := k.memory
 	k.memory = nil
 	return unix.Munmap(memory)

@@ -7,12 +7,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/kata-tes/kata-tes/agent-ext/command"
 	"github.com/stretchr/testify/require"
@@ -28,6 +30,41 @@ func TestKey(t *testing.T) {
 	require.NotEqual(t, make([]byte, keyBytes), a.bytes())
 	require.NoError(t, a.Destroy())
 	require.NoError(t, b.Destroy())
+}
+
+// The kernel says that the key's memory is locked (lo), in no core dump (dd) and
+// not in a child (wf), and is gone afterwards.
+func TestKeyMemory(t *testing.T) {
+	key, err := NewKey()
+	require.NoError(t, err)
+	address := uintptr(unsafe.Pointer(&key.memory[0]))
+	flags := vmFlags(t, address)
+	for _, flag := range []string{"lo", "dd", "wf"} {
+		require.Contains(t, flags, flag)
+	}
+	key.wipe()
+	require.Equal(t, make([]byte, len(key.memory)), key.memory)
+	require.NoError(t, key.Destroy())
+	require.NotContains(t, vmFlags(t, address), "wf", "unmapped, or somebody else's by now")
+}
+
+// vmFlags are those of the mapping that has the address (proc_pid_smaps(5));
+// none where nothing is mapped.
+func vmFlags(t *testing.T, address uintptr) []string {
+	t.Helper()
+	smaps, err := os.ReadFile("/proc/self/smaps")
+	require.NoError(t, err)
+	inside := false
+	for line := range strings.Lines(string(smaps)) {
+		var begin, end uintptr
+		if n, _ := fmt.Sscanf(line, "%x-%x ", &begin, &end); n == 2 {
+			inside = begin <= address && address < end
+		}
+		if flags, found := strings.CutPrefix(line, "VmFlags:"); found && inside {
+			return strings.Fields(flags)
+		}
+	}
+	return nil
 }
 
 // recorder notes commands and what they get on standard input.
