@@ -65,7 +65,6 @@ func TestIntegrity(t *testing.T) {
 	require.Equal(t, agentv1.State_STATE_READY, g.state())
 	require.NoError(t, g.release(marker))
 	g.requireNothingLeft()
-	g.requireWorks(marker)
 	require.Equal(t, before, integrityErrors(t), "nothing was read before it was written")
 }
 
@@ -110,7 +109,8 @@ func TestIntegrityDiskVanishes(t *testing.T) {
 func TestIntegritySuperblockIsRewritten(t *testing.T) {
 	// struct superblock (Linux, drivers/md/dm-integrity.c), at 16 MiB.
 	const superblock = 16 << 20
-	for _, c := range []struct {
+	retried := 0
+	cases := []struct {
 		name   string
 		offset int
 		bytes  string
@@ -133,7 +133,8 @@ func TestIntegritySuperblockIsRewritten(t *testing.T) {
 		{"unknown flags", 24, `\010\0\0\200`},
 		{"small blocks", 28, `\0`},
 		{"large blocks", 28, `\006`},
-	} {
+	}
+	for i, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			marker := agentproto.NewMarker()
 			disk, _ := newAttachedDisk(t, marker, gib)
@@ -146,30 +147,40 @@ func TestIntegritySuperblockIsRewritten(t *testing.T) {
 			require.Equal(t, agentv1.State_STATE_ABSENT, g.state())
 			g.requireNothingLeft()
 			require.NoError(t, os.Remove(trigger))
-			g.requireWorks(marker)
+			if i == 0 || everything() {
+				g.requireWorks(marker)
+				retried++
+			}
 		})
 	}
+	t.Logf("summary: %d superblocks tried, all refused; %d of %d followed by a store that works (TES_ALL=1: all)", len(cases), retried, len(cases))
 }
+
+// everything asks for what takes long.
+func everything() bool { return os.Getenv("TES_ALL") == "1" }
 
 // Tools that make something else than they were asked for, or half of it.
 func TestIntegrityToolsFail(t *testing.T) {
 	const dif = "/dev/mapper/ephemeral_image_encrypted_disk_dif"
-	for _, c := range []struct {
+	cases := []struct {
 		name, script string
 		code         codes.Code
 		words        string
+		// leaves says that the failure leaves what only we can take away.
+		leaves bool
 	}{
-		{"no integrity", `[ $1 != luksFormat ] || exec $REAL $(echo "$@" | sed 's/--integrity[^ ]*\( hmac-sha256\)\?//g')`, codes.Internal, ""},
-		{"with journal", `[ $1 != luksOpen ] || exec $REAL $(echo "$@" | sed 's/--integrity-no-journal//')`, codes.DataLoss, "parameter"},
-		{"no check of tags", `[ $1 != luksOpen ] || exec $REAL "$@" --integrity-recovery-mode`, codes.Internal, ""},
-		{"null cipher", `[ $1 != luksFormat ] || exec $REAL "$@" --cipher cipher_null-ecb`, codes.Internal, ""},
+		{"no integrity", `[ $1 != luksFormat ] || exec $REAL $(echo "$@" | sed 's/--integrity[^ ]*\( hmac-sha256\)\?//g')`, codes.Internal, "", false},
+		{"with journal", `[ $1 != luksOpen ] || exec $REAL $(echo "$@" | sed 's/--integrity-no-journal//')`, codes.DataLoss, "parameter", false},
+		{"no check of tags", `[ $1 != luksOpen ] || exec $REAL "$@" --integrity-recovery-mode`, codes.Internal, "", false},
+		{"null cipher", `[ $1 != luksFormat ] || exec $REAL "$@" --cipher cipher_null-ecb`, codes.Internal, "", false},
 		{"the upper mapping lies on the disk", `[ $1 != luksOpen ] || { $REAL "$@"; key=$(dmsetup table --showkeys ephemeral_image_encrypted_disk | cut -d' ' -f5)
 dmsetup remove ephemeral_image_encrypted_disk; dmsetup create other --table "0 2031880 linear DEVICE 0"
-dmsetup create ephemeral_image_encrypted_disk -u CRYPT-LUKS2-x-y --table "0 2031880 crypt aes-xts-plain64 ${key%????????????????????????????????????????????????????????????????} 0 /dev/mapper/other 0 1 sector_size:4096"; exit 0; }`, codes.DataLoss, "ephemeral_image_encrypted_disk: "},
-		{"only the lower mapping is made", `[ $1 != luksOpen ] || { $REAL "$@"; dmsetup remove ephemeral_image_encrypted_disk; ls ` + dif + ` >&2; exit 1; }`, codes.Internal, "running cryptsetup luksOpen"},
-		{"luksFormat is killed with its mapping made", `[ $1 != luksFormat ] || { dmsetup create temporary-cryptsetup-$$ --table "0 8 integrity DEVICE 32768 32 D 1 block_size:4096"; kill -9 $$; }`, codes.Internal, "killed"},
-		{"a mapping without a table", `[ $1 != luksOpen ] || { dmsetup create ephemeral_image_encrypted_disk_dif --notable; dmsetup create ephemeral_image_encrypted_disk --notable; exit 1; }`, codes.Internal, "running cryptsetup luksOpen"},
-	} {
+dmsetup create ephemeral_image_encrypted_disk -u CRYPT-LUKS2-x-y --table "0 2031880 crypt aes-xts-plain64 ${key%????????????????????????????????????????????????????????????????} 0 /dev/mapper/other 0 1 sector_size:4096"; exit 0; }`, codes.DataLoss, "ephemeral_image_encrypted_disk: ", false},
+		{"only the lower mapping is made", `[ $1 != luksOpen ] || { $REAL "$@"; dmsetup remove ephemeral_image_encrypted_disk; ls ` + dif + ` >&2; exit 1; }`, codes.Internal, "running cryptsetup luksOpen", true},
+		{"luksFormat is killed with its mapping made", `[ $1 != luksFormat ] || { dmsetup create temporary-cryptsetup-$$ --table "0 8 integrity DEVICE 32768 32 D 1 block_size:4096"; kill -9 $$; }`, codes.Internal, "killed", true},
+		{"a mapping without a table", `[ $1 != luksOpen ] || { dmsetup create ephemeral_image_encrypted_disk_dif --notable; dmsetup create ephemeral_image_encrypted_disk --notable; exit 1; }`, codes.Internal, "running cryptsetup luksOpen", true},
+	}
+	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			marker := agentproto.NewMarker()
 			_, device := newAttachedDisk(t, marker, gib)
@@ -191,7 +202,9 @@ dmsetup create ephemeral_image_encrypted_disk -u CRYPT-LUKS2-x-y --table "0 2031
 			g.requireNothingLeft()
 			require.NotContains(t, run(t, "dmsetup", "ls"), "temporary-cryptsetup")
 			require.NoError(t, os.Remove(trigger))
-			g.requireWorks(marker)
+			if c.leaves || everything() {
+				g.requireWorks(marker)
+			}
 		})
 	}
 }

@@ -29,7 +29,7 @@ import (
 // would be in the kernel's log.
 func TestIntegrityUnderStress(t *testing.T) {
 	rounds, size := 2, int64(profile.Integrity.Least)
-	if os.Getenv("TES_ALL") == "1" {
+	if everything() {
 		rounds, size = 6, gib
 	}
 	before := integrityErrors(t)
