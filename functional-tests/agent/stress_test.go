@@ -28,7 +28,7 @@ import (
 // sector that was never written has no valid tag, so that a single such read
 // would be in the kernel's log.
 func TestIntegrityUnderStress(t *testing.T) {
-	rounds, size := 2, int64(profile.Integrity.Least)
+	rounds, size := 1, int64(profile.Integrity.Least)
 	if everything() {
 		rounds, size = 6, gib
 	}
@@ -41,11 +41,13 @@ func TestIntegrityUnderStress(t *testing.T) {
 	w := &walker{t: t, root: "/run/image", random: rand.New(rand.NewPCG(5, 2026)), sums: map[string][32]byte{}} // the same each time
 	for range rounds {
 		w.fill()
-		w.readAll()
+		if everything() {
+			w.readAll()
+		}
 		w.deleteHalf()
 		w.readAll()
 	}
-	t.Logf("summary: %d rounds of 6 (TES_ALL=1 runs all, on a larger disk): %d files written, %d MiB written, %d MiB read back",
+	t.Logf("summary: %d of 6 rounds (TES_ALL=1 runs all, on a larger disk, and reads twice as often): %d files written, %d MiB written, %d MiB read back",
 		rounds, w.files, w.written>>20, w.read>>20)
 	require.Equal(t, before, integrityErrors(t), "a block was read before it was written:\n%s", run(t, "dmesg"))
 
