@@ -48,7 +48,7 @@ func main() {
 	log.failed(early)
 	log.failed(modprobe(bootModules))
 
-	if err := chooseConfiguration("/etc/kata-tes"); err != nil {
+	if err := chooseConfiguration("/etc/kata-tes", commandLine()); err != nil {
 		fatal(err)
 	}
 	children := newChildren(log)
@@ -77,8 +77,8 @@ func commandLine() []string {
 }
 
 // chooseConfiguration puts another configuration of kata-tes-agent into place.
-func chooseConfiguration(folder string) error {
-	for _, word := range commandLine() {
+func chooseConfiguration(folder string, commandLine []string) error {
+	for _, word := range commandLine {
 		if name, found := strings.CutPrefix(word, agentProfile); found {
 			return os.Rename(filepath.Join(folder, "agent-"+filepath.Base(name)+".toml"), filepath.Join(folder, "agent.toml"))
 		}
