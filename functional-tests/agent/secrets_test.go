@@ -98,7 +98,7 @@ func plant(t *testing.T, s *search, passphrase, volumeKey []byte) {
 	_, err = fmt.Fprintln(input, hex.EncodeToString(volumeKey[32:64]))
 	require.NoError(t, err)
 	hold("mem", memory)
-	put(t, "/dev/kmsg", strings.ToUpper(hex.EncodeToString(volumeKey)))
+	put(t, "/dev/kmsg", "kata-tes test: "+strings.ToUpper(hex.EncodeToString(volumeKey[:64]))+"\n")
 	places = append(places, "the kernel's log")
 
 	found := s.everywhere()
