@@ -133,18 +133,18 @@ func dropCaches(t *testing.T) {
 	put(t, "/proc/sys/vm/drop_caches", "3")
 }
 
-// bufio is the cache in which dm-integrity keeps tags.
-const bufio = "/sys/module/dm_bufio/parameters/"
+// tagCache is of the cache in which dm-integrity keeps tags.
+const tagCache = "/sys/module/dm_bufio/parameters/"
 
 // noTagCache lets that cache keep nothing for long, so that a test need not wait
 // until the tags have been pushed out by others.
 func noTagCache(t *testing.T) {
 	t.Helper()
 	for name, value := range map[string]string{"retain_bytes": "0", "max_age_seconds": "1"} {
-		before, err := os.ReadFile(bufio + name)
+		before, err := os.ReadFile(tagCache+name)
 		require.NoError(t, err)
-		put(t, bufio+name, value)
-		t.Cleanup(func() { put(t, bufio+name, strings.TrimSpace(string(before))) })
+		put(t, tagCache+name, value)
+		t.Cleanup(func() { put(t, tagCache+name, strings.TrimSpace(string(before))) })
 	}
 }
 
@@ -155,7 +155,7 @@ func dropTags(t *testing.T) {
 	require.Eventually(t, func() bool {
 		dropCaches(t)
 		var err error
-		left, err = os.ReadFile(bufio + "current_allocated_bytes")
+		left, err = os.ReadFile(tagCache+"current_allocated_bytes")
 		require.NoError(t, err)
 		return strings.TrimSpace(string(left)) == "0"
 	}, patience, 100*time.Millisecond, "tags stay in the cache")
