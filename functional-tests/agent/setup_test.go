@@ -119,7 +119,7 @@ func TestThroughput(t *testing.T) {
 	if !everything() {
 		t.Skip("needs TES_ALL=1: it measures for docs/profiles.md")
 	}
-	const size, rounds = 64 << 20, 5
+	const size, rounds = 64 << 20, 3
 	source := filepath.Join(t.TempDir(), "random")
 	run(t, "dd", "if=/dev/urandom", "of="+source, "bs=1M", fmt.Sprintf("count=%d", size>>20))
 	writes, reads := map[string][]time.Duration{}, map[string][]time.Duration{}

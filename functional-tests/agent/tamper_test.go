@@ -141,7 +141,7 @@ const tagCache = "/sys/module/dm_bufio/parameters/"
 func noTagCache(t *testing.T) {
 	t.Helper()
 	for name, value := range map[string]string{"retain_bytes": "0", "max_age_seconds": "1"} {
-		before, err := os.ReadFile(tagCache+name)
+		before, err := os.ReadFile(tagCache + name)
 		require.NoError(t, err)
 		put(t, tagCache+name, value)
 		t.Cleanup(func() { put(t, tagCache+name, strings.TrimSpace(string(before))) })
@@ -155,7 +155,7 @@ func dropTags(t *testing.T) {
 	require.Eventually(t, func() bool {
 		dropCaches(t)
 		var err error
-		left, err = os.ReadFile(tagCache+"current_allocated_bytes")
+		left, err = os.ReadFile(tagCache + "current_allocated_bytes")
 		require.NoError(t, err)
 		return strings.TrimSpace(string(left)) == "0"
 	}, patience, 100*time.Millisecond, "tags stay in the cache")
