@@ -66,7 +66,7 @@ func TestIntegrity(t *testing.T) {
 		output, status, err := guest.Run(t.Context(), "cat /run/image/large > /dev/null")
 		require.NoError(t, err)
 		require.NotZero(t, status)
-		require.Contains(t, output, "input/output error")
+		require.Contains(t, output, "Input/output error")
 		require.Contains(t, guest.Must(t, "dmesg"), "INTEGRITY AEAD ERROR")
 		guest.Must(t, "rm /run/image/large")
 	})
