@@ -110,7 +110,8 @@ func TestIntegrityDiskVanishes(t *testing.T) {
 
 // dm-integrity's superblock is on the host's disk. Whatever the host writes into
 // it between luksFormat and luksOpen, nothing comes of it but a refusal. (Flags
-// that the kernel does not know it ignores, and so do we.)
+// that the kernel does not know it ignores, and so do we. The flag of a dirty
+// bitmap, 4, is not tried: docs/profiles.md says why.)
 func TestIntegritySuperblockIsRewritten(t *testing.T) {
 	// struct superblock (Linux, drivers/md/dm-integrity.c), at 16 MiB.
 	const superblock = 16 << 20
@@ -135,7 +136,6 @@ func TestIntegritySuperblockIsRewritten(t *testing.T) {
 		{"recalculate", 24, `\012\0\0\0`},
 		{"no padding", 24, `\0\0\0\0`},
 		{"another hmac", 24, `\030\0\0\0`},
-		{"dirty bitmap", 24, `\014\0\0\0`},
 		{"small blocks", 28, `\0`},
 		{"large blocks", 28, `\006`},
 	}
