@@ -12,10 +12,6 @@ import (
 	"strings"
 )
 
-// floor is the least that a disk can have: the data begins after 16 MiB, and
-// ext4 needs some room.
-const floor Size = 32 << 20
-
 // nameForm is what device-mapper and file names bear without quoting.
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
 
@@ -24,6 +20,7 @@ func (c Config) check() error {
 		"header_directory": c.HeaderDirectory,
 		"tools.cryptsetup": c.Tools.Cryptsetup,
 		"tools.mkfs_ext4":  c.Tools.MkfsExt4,
+		"tools.mkfs_xfs":   c.Tools.MkfsXFS,
 	} {
 		if err := checkPath(path); err != nil {
 			return fmt.Errorf("%s: %w", key, err)
@@ -44,10 +41,12 @@ func (c Config) checkApart() error {
 	paths := map[string]string{c.HeaderDirectory: "header_directory"}
 	for _, name := range slices.Sorted(maps.Keys(c.Stores)) {
 		s := c.Stores[name]
-		if mappings[s.Mapping] {
-			return fmt.Errorf("store.%s: mapping %q is used twice", name, s.Mapping)
+		for _, mapping := range s.Profile.Encryption.Mappings(s.Mapping) {
+			if mappings[mapping] {
+				return fmt.Errorf("store.%s: mapping %q is used twice", name, mapping)
+			}
+			mappings[mapping] = true
 		}
-		mappings[s.Mapping] = true
 		for _, path := range s.MountPoints {
 			for other, owner := range paths {
 				if path == other {
@@ -69,9 +68,6 @@ func (s Store) check(name string) error {
 	if !nameForm.MatchString(name) {
 		return fmt.Errorf("name: must be letters, digits, '_', '.', '-'")
 	}
-	if s.Profile != ProfileConfidentiality {
-		return fmt.Errorf("profile: %q is unknown, use %q", s.Profile, ProfileConfidentiality)
-	}
 	// "control" is device-mapper's own node beside the mappings.
 	if !nameForm.MatchString(s.Mapping) || s.Mapping == "control" {
 		return fmt.Errorf("mapping: %q must be letters, digits, '_', '.', '-', and not \"control\"", s.Mapping)
@@ -81,8 +77,9 @@ func (s Store) check(name string) error {
 			return fmt.Errorf("mount_points: %w", err)
 		}
 	}
-	if s.MinimumSize < floor {
-		return fmt.Errorf("minimum_size: %d is less than %d bytes, which a store needs at least", s.MinimumSize, floor)
+	if uint64(s.MinimumSize) < s.Profile.Least {
+		return fmt.Errorf("minimum_size: %d is less than %d MiB, which a store of profile %s needs at least",
+			s.MinimumSize, s.Profile.Least>>20, s.Profile.Name)
 	}
 	if s.FindTimeout <= 0 || s.PrepareTimeout <= 0 {
 		return fmt.Errorf("find_timeout, prepare_timeout: must be positive")

@@ -12,6 +12,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/kata-tes/kata-tes/agent-ext/filesystem"
+	"github.com/kata-tes/kata-tes/agent-ext/profile"
 	"github.com/kata-tes/kata-tes/agentproto"
 	"github.com/pelletier/go-toml/v2"
 )
@@ -30,22 +32,31 @@ type Config struct {
 	Stores map[string]Store `toml:"store"`
 }
 
-// Tools are absolute paths.
+// Tools are absolute paths. A mkfs is needed where a store has its file system.
 type Tools struct {
 	Cryptsetup string `toml:"cryptsetup"`
 	MkfsExt4   string `toml:"mkfs_ext4"`
+	MkfsXFS    string `toml:"mkfs_xfs"`
+}
+
+// Mkfs gives the key and the path of the tool that makes the file system.
+func (t Tools) Mkfs(kind filesystem.Type) (key, path string) {
+	if kind.Name == filesystem.XFS.Name {
+		return "mkfs_xfs", t.MkfsXFS
+	}
+	return "mkfs_ext4", t.MkfsExt4
 }
 
 // Store says what a disk becomes.
 type Store struct {
-	// Profile is "confidentiality": aes-xts-plain64 with a 512-bit key, ext4.
-	Profile string `toml:"profile"`
+	// Profile is what the disk becomes, by its name.
+	Profile profile.Profile `toml:"profile"`
 	// Mapping is the device-mapper name.
 	Mapping string `toml:"mapping"`
 	// MountPoints: the file system is mounted at the first one and bind-mounted
 	// at the others.
 	MountPoints []string `toml:"mount_points"`
-	// MinimumSize of the disk.
+	// MinimumSize of the disk; by default 64 MiB, or what the profile needs.
 	MinimumSize Size `toml:"minimum_size"`
 	// FindTimeout bounds the wait for the disk.
 	FindTimeout Duration `toml:"find_timeout"`
@@ -53,21 +64,22 @@ type Store struct {
 	PrepareTimeout Duration `toml:"prepare_timeout"`
 }
 
-// ProfileConfidentiality hides contents from the host; it does not detect that
-// the host changes or replays blocks.
-const ProfileConfidentiality = "confidentiality"
+// usualMinimum is the default of MinimumSize where the profile needs no more.
+const usualMinimum Size = 64 << 20
 
 // Default is the proposal's store, as it is without a configuration file.
 func Default() Config {
 	return Config{
 		HeaderDirectory: "/run/kata-tes",
-		Tools:           Tools{Cryptsetup: "/usr/sbin/cryptsetup", MkfsExt4: "/usr/sbin/mkfs.ext4"},
+		Tools: Tools{
+			Cryptsetup: "/usr/sbin/cryptsetup", MkfsExt4: "/usr/sbin/mkfs.ext4", MkfsXFS: "/usr/sbin/mkfs.xfs",
+		},
 		Stores: map[string]Store{
 			agentproto.ImageStore: {
-				Profile:        ProfileConfidentiality,
+				Profile:        profile.Confidentiality,
 				Mapping:        "ephemeral_image_encrypted_disk",
 				MountPoints:    []string{"/run/image", "/run/kata-containers/image"},
-				MinimumSize:    64 << 20,
+				MinimumSize:    usualMinimum,
 				FindTimeout:    Duration(20 * time.Second),
 				PrepareTimeout: Duration(2 * time.Minute),
 			},
@@ -131,7 +143,7 @@ func Parse(text []byte) (Config, error) {
 }
 
 func (s Store) withDefaults(d Store) Store {
-	if s.Profile == "" {
+	if s.Profile.Name == "" {
 		s.Profile = d.Profile
 	}
 	if s.Mapping == "" {
@@ -141,7 +153,7 @@ func (s Store) withDefaults(d Store) Store {
 		s.MountPoints = d.MountPoints
 	}
 	if s.MinimumSize == 0 {
-		s.MinimumSize = d.MinimumSize
+		s.MinimumSize = max(usualMinimum, Size(s.Profile.Least))
 	}
 	if s.FindTimeout == 0 {
 		s.FindTimeout = d.FindTimeout

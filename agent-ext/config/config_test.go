@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kata-tes/kata-tes/agent-ext/profile"
 	"github.com/kata-tes/kata-tes/agentproto"
 	"github.com/stretchr/testify/require"
 )
@@ -42,7 +43,7 @@ prepare_timeout = "10m"
 `))
 	require.NoError(t, err)
 	require.Equal(t, "/run/headers", c.HeaderDirectory)
-	require.Equal(t, Tools{Cryptsetup: "/bin/cryptsetup", MkfsExt4: "/usr/sbin/mkfs.ext4"}, c.Tools)
+	require.Equal(t, Tools{Cryptsetup: "/bin/cryptsetup", MkfsExt4: "/usr/sbin/mkfs.ext4", MkfsXFS: "/usr/sbin/mkfs.xfs"}, c.Tools)
 	want := Default().Stores[agentproto.ImageStore]
 	want.MinimumSize, want.FindTimeout = 1<<30, Duration(5*time.Second)
 	require.Equal(t, want, c.Stores[agentproto.ImageStore])
@@ -52,31 +53,34 @@ prepare_timeout = "10m"
 
 func TestRefused(t *testing.T) {
 	for text, words := range map[string]string{
-		`chiper = "x"`:                                                "chiper",
-		"[store.trusted_store]\ncipher = \"x\"":                       "cipher",
-		`header_directory = 5`:                                        "header_directory",
-		`header_directory = "run/x"`:                                  "header_directory",
-		`header_directory = "/run/../etc"`:                            "header_directory",
-		`header_directory = "/"`:                                      "header_directory",
-		"[tools]\ncryptsetup = \"cryptsetup\"":                        "tools.cryptsetup",
-		`x = `:                                                        "not valid",
-		"[store.trusted_store]\nprofile = \"none\"":                   "profile",
-		"[store.trusted_store]\nmapping = \"../x\"":                   "mapping",
-		"[store.trusted_store]\nmapping = \"control\"":                "mapping",
-		"[store.trusted_store]\nmount_points = [\"image\"]":           "mount_points",
-		"[store.trusted_store]\nmount_points = [\"/a\", \"/a\"]":      "twice",
-		"[store.trusted_store]\nmount_points = [\"/a\", \"/a/b\"]":    "/a/b",
-		"[store.trusted_store]\nmount_points = [\"/run\"]":            "header_directory",
-		"[store.trusted_store]\nmount_points = [\"/run/kata-tes/x\"]": "header_directory",
-		"[store.trusted_store]\nminimum_size = \"16MiB\"":             "minimum_size",
-		"[store.trusted_store]\nminimum_size = \"64MB\"":              "64MB",
-		"[store.trusted_store]\nminimum_size = \"-1\"":                "-1",
-		"[store.trusted_store]\nminimum_size = \"99999999TiB\"":       "too large",
-		"[store.trusted_store]\nfind_timeout = \"20\"":                "20",
-		"[store.trusted_store]\nfind_timeout = \"-5s\"":               "find_timeout",
-		"[store.\"a b\"]\nmapping = \"m\"\nmount_points = [\"/m\"]":   "a b",
-		"[store.\"..\"]\nmapping = \"m\"\nmount_points = [\"/m\"]":    "name",
-		"[store.data]\nmapping = \"m\"":                               "store.data",
+		`chiper = "x"`:                                                              "chiper",
+		"[store.trusted_store]\ncipher = \"x\"":                                     "cipher",
+		`header_directory = 5`:                                                      "header_directory",
+		`header_directory = "run/x"`:                                                "header_directory",
+		`header_directory = "/run/../etc"`:                                          "header_directory",
+		`header_directory = "/"`:                                                    "header_directory",
+		"[tools]\ncryptsetup = \"cryptsetup\"":                                      "tools.cryptsetup",
+		"[tools]\nmkfs_xfs = \"mkfs.xfs\"":                                          "tools.mkfs_xfs",
+		`x = `:                                                                      "not valid",
+		"[store.trusted_store]\nprofile = \"none\"":                                 "profile",
+		"[store.trusted_store]\nmapping = \"../x\"":                                 "mapping",
+		"[store.trusted_store]\nmapping = \"control\"":                              "mapping",
+		"[store.trusted_store]\nmount_points = [\"image\"]":                         "mount_points",
+		"[store.trusted_store]\nmount_points = [\"/a\", \"/a\"]":                    "twice",
+		"[store.trusted_store]\nmount_points = [\"/a\", \"/a/b\"]":                  "/a/b",
+		"[store.trusted_store]\nmount_points = [\"/run\"]":                          "header_directory",
+		"[store.trusted_store]\nmount_points = [\"/run/kata-tes/x\"]":               "header_directory",
+		"[store.trusted_store]\nminimum_size = \"16MiB\"":                           "minimum_size",
+		"[store.trusted_store]\nminimum_size = \"64MB\"":                            "64MB",
+		"[store.trusted_store]\nprofile = \"integrity\"\nminimum_size = \"128MiB\"": "less than 336 MiB, which a store of profile integrity needs",
+		"[store.trusted_store]\nprofile = \"integrity\"\n[store.d]\nmapping = \"ephemeral_image_encrypted_disk_dif\"\nmount_points = [\"/m\"]": "twice",
+		"[store.trusted_store]\nminimum_size = \"-1\"":                                                            "-1",
+		"[store.trusted_store]\nminimum_size = \"99999999TiB\"":                                                   "too large",
+		"[store.trusted_store]\nfind_timeout = \"20\"":                                                            "20",
+		"[store.trusted_store]\nfind_timeout = \"-5s\"":                                                           "find_timeout",
+		"[store.\"a b\"]\nmapping = \"m\"\nmount_points = [\"/m\"]":                                               "a b",
+		"[store.\"..\"]\nmapping = \"m\"\nmount_points = [\"/m\"]":                                                "name",
+		"[store.data]\nmapping = \"m\"":                                                                           "store.data",
 		"[store.trusted_store]\n[store.d]\nmapping = \"ephemeral_image_encrypted_disk\"\nmount_points = [\"/m\"]": "twice",
 		"[store.trusted_store]\n[store.d]\nmapping = \"d\"\nmount_points = [\"/run/image/sub\"]":                  "/run/image/sub",
 	} {
@@ -117,4 +121,26 @@ func FuzzParse(f *testing.F) {
 		require.NoError(t, c.check())
 		require.NotEmpty(t, c.Stores)
 	})
+}
+
+// A profile brings its own least size, and belongs to one store.
+func TestProfiles(t *testing.T) {
+	c, err := Parse([]byte(`
+[store.trusted_store]
+profile = "integrity"
+[store.data]
+mapping = "data"
+mount_points = ["/run/data"]
+`))
+	require.NoError(t, err)
+	sealed, plain := c.Stores[agentproto.ImageStore], c.Stores["data"]
+	require.Equal(t, profile.Integrity, sealed.Profile)
+	require.Equal(t, Size(336<<20), sealed.MinimumSize)
+	require.Equal(t, profile.Confidentiality, plain.Profile)
+	require.Equal(t, Size(64<<20), plain.MinimumSize)
+
+	key, path := c.Tools.Mkfs(sealed.Profile.FileSystem)
+	require.Equal(t, []string{"mkfs_xfs", "/usr/sbin/mkfs.xfs"}, []string{key, path})
+	key, path = c.Tools.Mkfs(plain.Profile.FileSystem)
+	require.Equal(t, []string{"mkfs_ext4", "/usr/sbin/mkfs.ext4"}, []string{key, path})
 }

@@ -98,7 +98,7 @@ func loopDevice(t *testing.T) string {
 	t.Cleanup(func() { require.NoError(t, exec.Command("losetup", "--detach", device).Run()) })
 	mkfs, err := exec.LookPath("mkfs.ext4")
 	require.NoError(t, err)
-	require.NoError(t, Make(t.Context(), command.Real{}, mkfs, device))
+	require.NoError(t, Ext4.Make(t.Context(), command.Real{}, mkfs, device))
 	return device
 }
 
@@ -117,7 +117,7 @@ func TestMountBindUnmount(t *testing.T) {
 	first, second := filepath.Join(root, "run/image"), filepath.Join(root, "run/kata/image")
 	unmountAll(t, second, first)
 
-	require.NoError(t, Mount(device, first))
+	require.NoError(t, Ext4.Mount(device, first))
 	require.NoError(t, Bind(first, second))
 	require.DirExists(t, filepath.Join(second, "lost+found"))
 	infos, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(first))
@@ -137,7 +137,7 @@ func TestMountBindUnmount(t *testing.T) {
 	require.Less(t, used, size/10)
 
 	// A second mount at the same place would shadow the first.
-	require.ErrorIs(t, Mount(device, first), ErrMountPoint)
+	require.ErrorIs(t, Ext4.Mount(device, first), ErrMountPoint)
 
 	require.NoError(t, Unmount(device, second))
 	require.NoError(t, Unmount(device, first))
@@ -153,7 +153,7 @@ func TestUnmountInUse(t *testing.T) {
 	device := loopDevice(t)
 	at := filepath.Join(t.TempDir(), "image")
 	unmountAll(t, at)
-	require.NoError(t, Mount(device, at))
+	require.NoError(t, Ext4.Mount(device, at))
 	f, err := os.Create(filepath.Join(at, "file"))
 	require.NoError(t, err)
 	require.ErrorIs(t, Unmount(device, at), ErrInUse)
@@ -165,7 +165,7 @@ func TestUnmountLeavesWhatOthersMountedOverIt(t *testing.T) {
 	device := loopDevice(t)
 	at := filepath.Join(t.TempDir(), "image")
 	unmountAll(t, at, at)
-	require.NoError(t, Mount(device, at))
+	require.NoError(t, Ext4.Mount(device, at))
 	require.NoError(t, unix.Mount("tmpfs", at, "tmpfs", 0, ""))
 	require.ErrorIs(t, Unmount(device, at), ErrInUse)
 	mounted, err := Mounted(device, at)
@@ -191,7 +191,7 @@ func TestMakeFails(t *testing.T) {
 	if err != nil {
 		t.Skip("needs mkfs.ext4")
 	}
-	err = Make(t.Context(), command.Real{}, mkfs, filepath.Join(t.TempDir(), "absent"))
+	err = Ext4.Make(t.Context(), command.Real{}, mkfs, filepath.Join(t.TempDir(), "absent"))
 	require.ErrorContains(t, err, "running mkfs.ext4")
 	require.ErrorContains(t, err, "absent")
 }

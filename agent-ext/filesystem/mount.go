@@ -14,7 +14,7 @@ import (
 // Mount mounts the device's file system at a checked mount point. No options:
 // the kernel's defaults are rw,relatime, as in the proposal, and images may
 // have set-user-ID programs.
-func Mount(device, at string) error { return mountAs(Type, device, at) }
+func (t Type) Mount(device, at string) error { return mountAs(t.Name, device, at) }
 
 func mountAs(kind, device, at string) (err error) {
 	dir, err := openMountPoint(at)

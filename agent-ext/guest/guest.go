@@ -8,19 +8,27 @@ package guest
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
+	"slices"
 
 	"github.com/kata-tes/kata-tes/agent-ext/config"
 	"golang.org/x/sys/unix"
 )
 
-// Check says what the guest image lacks, at start and not at the first pod.
-func Check(c config.Config) error {
+// CheckTools says what programs the guest image lacks, at start and not at the
+// first pod: cryptsetup, and a mkfs for each file system that a store has.
+func CheckTools(c config.Config) error {
+	tools := map[string]string{"cryptsetup": c.Tools.Cryptsetup}
+	for _, s := range c.Stores {
+		key, path := c.Tools.Mkfs(s.Profile.FileSystem)
+		tools[key] = path
+	}
 	var errs []error
-	for key, path := range map[string]string{"cryptsetup": c.Tools.Cryptsetup, "mkfs_ext4": c.Tools.MkfsExt4} {
-		if err := unix.Access(path, unix.X_OK); err != nil {
-			errs = append(errs, fmt.Errorf("tools.%s: %s cannot be run (%w); add it to the guest image or correct agent.toml", key, path, err))
+	for _, key := range slices.Sorted(maps.Keys(tools)) {
+		if err := unix.Access(tools[key], unix.X_OK); err != nil {
+			errs = append(errs, fmt.Errorf("tools.%s: %s cannot be run (%w); add it to the guest image or correct agent.toml", key, tools[key], err))
 		}
 	}
 	return errors.Join(errs...)

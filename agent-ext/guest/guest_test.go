@@ -13,15 +13,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestCheck(t *testing.T) {
+func TestCheckTools(t *testing.T) {
 	c := config.Default()
-	c.Tools = config.Tools{Cryptsetup: "/bin/sh", MkfsExt4: "/bin/sh"}
-	require.NoError(t, Check(c))
+	// A mkfs that no store needs may be missing.
+	c.Tools = config.Tools{Cryptsetup: "/bin/sh", MkfsExt4: "/bin/sh", MkfsXFS: "/nonexistent/mkfs.xfs"}
+	require.NoError(t, CheckTools(c))
+	require.ErrorContains(t, CheckTools(sealed(t, c)), "tools.mkfs_xfs: /nonexistent/mkfs.xfs cannot be run")
 
 	plain := filepath.Join(t.TempDir(), "mkfs.ext4")
 	require.NoError(t, os.WriteFile(plain, nil, 0o600))
 	c.Tools = config.Tools{Cryptsetup: "/nonexistent/cryptsetup", MkfsExt4: plain}
-	err := Check(c)
+	err := CheckTools(c)
 	for _, words := range []string{"tools.cryptsetup", "/nonexistent/cryptsetup", "tools.mkfs_ext4", plain, "guest image"} {
 		require.ErrorContains(t, err, words)
 	}

@@ -14,8 +14,9 @@ import (
 // Key is random bytes in locked memory, outside of Go's heap, in no core dump.
 type Key struct{ memory []byte }
 
-// keyBytes of randomness: as much as the volume key has.
-const keyBytes = keyBits / 8
+// keyBytes of randomness. It opens the one keyslot; the volume key is made by
+// cryptsetup, and has two independent halves of 256 bits and perhaps a third.
+const keyBytes = 64
 
 // NewKey makes a key. Destroy it.
 func NewKey() (*Key, error) {
@@ -46,9 +47,12 @@ func NewKey() (*Key, error) {
 
 func (k *Key) bytes() []byte { return k.memory[:keyBytes] }
 
+// wipe zeroes the key.
+func (k *Key) wipe() { clear(k.memory) }
+
 // Destroy zeroes the key and gives its memory back.
 func (k *Key) Destroy() error {
-	clear(k.memory)
+	k.wipe()
 	memory := k.memory
 	k.memory = nil
 	return unix.Munmap(memory)

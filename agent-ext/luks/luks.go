@@ -12,15 +12,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/kata-tes/kata-tes/agent-ext/command"
 )
 
 const (
-	// cipher and keyBits: AES-256 in XTS mode, two keys of 256 bits.
-	cipher  = "aes-xts-plain64"
-	keyBits = 512
 	// encryptionSector in bytes. 4 KiB sectors read about five times faster
 	// than 512-byte ones, and file systems use 4 KiB blocks anyway.
 	encryptionSector = 4096
@@ -29,9 +27,8 @@ const (
 	// so that the store looks like the proposal's.
 	dataOffset = 32768
 	// A LUKS2 header is its metadata twice and then the keyslots (LUKS2
-	// On-Disk Format Specification, 2); sizes in bytes.
+	// On-Disk Format Specification, 2); size in bytes.
 	metadataArea = 16 << 10
-	keyslotsArea = 256 << 10
 )
 
 // ErrInUse says that the mapping cannot be closed, because somebody uses it.
@@ -45,6 +42,7 @@ var ErrTaken = errors.New("the mapping's name is taken")
 type Volume struct {
 	Run        command.Runner
 	Cryptsetup string
+	Encryption Encryption
 	// Device is the disk's node, Number its MAJOR:MINOR, Size its bytes.
 	Device string
 	Number string
@@ -56,44 +54,31 @@ type Volume struct {
 }
 
 // Path is the mapping's device node.
-func (v Volume) Path() string { return filepath.Join("/dev/mapper", v.Mapping) }
+func (v Volume) Path() string { return filepath.Join(mapper, v.Mapping) }
 
 // Format writes a new LUKS2 header. It never reads an old one.
 func (v Volume) Format(ctx context.Context, key *Key) error {
-	args := []string{
+	args := slices.Concat([]string{
 		"luksFormat",
 		"--batch-mode", // nobody is there to confirm
 		"--type", "luks2",
 		"--header", v.Header, // LUKS2 metadata isn't authenticated: never on the host's disk
-		"--cipher", cipher,
-		"--key-size", strconv.Itoa(keyBits),
+	}, v.Encryption.formatOptions(), []string{
 		"--sector-size", strconv.Itoa(encryptionSector),
 		"--offset", strconv.Itoa(dataOffset),
 		"--pbkdf", "pbkdf2", // a random 512-bit key needs no slow derivation
 		"--pbkdf-force-iterations", "1000", // the least that cryptsetup takes
 		"--luks2-metadata-size", strconv.Itoa(metadataArea), // the least: the header is memory
-		"--luks2-keyslots-size", strconv.Itoa(keyslotsArea), // the least for one 512-bit key
+		"--luks2-keyslots-size", strconv.Itoa(v.Encryption.keyslotsArea()), // the least for one key
 		"--key-file", "-", // standard input: no file, no argument
 		v.Device,
-	}
+	})
 	return v.withKey(ctx, key, args)
-}
-
-// CheckName makes sure that the mapping's name is free.
-func (v Volume) CheckName() error {
-	_, err := mappingUsers(v.Mapping)
-	switch {
-	case errors.Is(err, ErrNoMapping):
-		return nil
-	case err != nil:
-		return err
-	}
-	return fmt.Errorf("%w: %s", ErrTaken, v.Path())
 }
 
 // Open makes the mapping.
 func (v Volume) Open(ctx context.Context, key *Key) error {
-	args := []string{
+	args := slices.Concat([]string{
 		"luksOpen",
 		"--batch-mode",
 		"--header", v.Header,
@@ -101,37 +86,8 @@ func (v Volume) Open(ctx context.Context, key *Key) error {
 		// The key goes straight to device-mapper instead of the kernel's
 		// keyring, where other processes of root could ask for it.
 		"--disable-keyring",
-		v.Device, v.Mapping,
-	}
+	}, v.Encryption.openOptions(), []string{v.Device, v.Mapping})
 	return v.withKey(ctx, key, args)
-}
-
-// Close takes the mapping away, and with it the key from the kernel. A mapping
-// that isn't there is a success, one that somebody uses is ErrInUse.
-func (v Volume) Close(ctx context.Context) error {
-	if _, err := mappingUsers(v.Mapping); err != nil {
-		return ignoreMissing(err)
-	}
-	err := v.Run.Run(ctx, nil, v.Cryptsetup, "luksClose", v.Mapping)
-	if err == nil {
-		return nil
-	}
-	switch users, lookErr := mappingUsers(v.Mapping); {
-	case errors.Is(lookErr, ErrNoMapping):
-		return nil // closed all the same
-	case lookErr != nil:
-		return errors.Join(err, lookErr)
-	case users > 0:
-		return fmt.Errorf("%w: %w", ErrInUse, err)
-	}
-	return err
-}
-
-func ignoreMissing(err error) error {
-	if errors.Is(err, ErrNoMapping) {
-		return nil
-	}
-	return err
 }
 
 // withKey runs cryptsetup with the key on its standard input. The key fits into

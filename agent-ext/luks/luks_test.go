@@ -7,12 +7,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/kata-tes/kata-tes/agent-ext/command"
 	"github.com/stretchr/testify/require"
@@ -28,6 +30,41 @@ func TestKey(t *testing.T) {
 	require.NotEqual(t, make([]byte, keyBytes), a.bytes())
 	require.NoError(t, a.Destroy())
 	require.NoError(t, b.Destroy())
+}
+
+// The kernel says that the key's memory is locked (lo), in no core dump (dd) and
+// not in a child (wf), and is gone afterwards.
+func TestKeyMemory(t *testing.T) {
+	key, err := NewKey()
+	require.NoError(t, err)
+	address := uintptr(unsafe.Pointer(&key.memory[0]))
+	flags := vmFlags(t, address)
+	for _, flag := range []string{"lo", "dd", "wf"} {
+		require.Contains(t, flags, flag)
+	}
+	key.wipe()
+	require.Equal(t, make([]byte, len(key.memory)), key.memory)
+	require.NoError(t, key.Destroy())
+	require.NotContains(t, vmFlags(t, address), "wf", "unmapped, or somebody else's by now")
+}
+
+// vmFlags are those of the mapping that has the address (proc_pid_smaps(5));
+// none where nothing is mapped.
+func vmFlags(t *testing.T, address uintptr) []string {
+	t.Helper()
+	smaps, err := os.ReadFile("/proc/self/smaps")
+	require.NoError(t, err)
+	inside := false
+	for line := range strings.Lines(string(smaps)) {
+		var begin, end uintptr
+		if n, _ := fmt.Sscanf(line, "%x-%x ", &begin, &end); n == 2 {
+			inside = begin <= address && address < end
+		}
+		if flags, found := strings.CutPrefix(line, "VmFlags:"); found && inside {
+			return strings.Fields(flags)
+		}
+	}
+	return nil
 }
 
 // recorder notes commands and what they get on standard input.
@@ -51,7 +88,7 @@ func (r *recorder) Run(_ context.Context, stdin *os.File, program string, args .
 
 func TestCommands(t *testing.T) {
 	run := &recorder{}
-	v := Volume{Run: run, Cryptsetup: "/sbin/cryptsetup", Device: "/dev/sda", Header: "/run/h", Mapping: "m"}
+	v := Volume{Run: run, Cryptsetup: "/sbin/cryptsetup", Encryption: XTS, Device: "/dev/sda", Header: "/run/h", Mapping: "m"}
 	key, err := NewKey()
 	require.NoError(t, err)
 	want := bytes.Clone(key.bytes())
@@ -87,7 +124,7 @@ func formatted(t *testing.T, key *Key) Volume {
 	}
 	dir := t.TempDir()
 	v := Volume{
-		Run: command.Real{}, Cryptsetup: cryptsetup,
+		Run: command.Real{}, Cryptsetup: cryptsetup, Encryption: XTS,
 		Device: filepath.Join(dir, "disk"), Size: 64 << 20, Header: filepath.Join(dir, "header"), Mapping: "m",
 	}
 	require.NoError(t, os.WriteFile(v.Device, nil, 0o600))
@@ -115,7 +152,7 @@ func TestHeader(t *testing.T) {
 	info, err := os.Stat(v.Header)
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode())
-	require.Equal(t, int64(2*metadataArea+keyslotsArea), info.Size())
+	require.Equal(t, int64(2*metadataArea+v.Encryption.keyslotsArea()), info.Size())
 	before := dump(t, v)
 	for _, want := range []string{
 		"Version:       \t2\n", "offset: 16777216 [bytes]", "cipher: aes-xts-plain64", "sector: 4096 [bytes]",
@@ -133,7 +170,7 @@ func TestHeader(t *testing.T) {
 	require.Equal(t, before, dump(t, v), "the metadata stays for cryptsetup status")
 	header, err := os.ReadFile(v.Header)
 	require.NoError(t, err)
-	require.Equal(t, make([]byte, keyslotsArea), header[2*metadataArea:])
+	require.Equal(t, make([]byte, v.Encryption.keyslotsArea()), header[2*metadataArea:])
 
 	require.NoError(t, v.RemoveHeader())
 	require.NoFileExists(t, v.Header)

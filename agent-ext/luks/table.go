@@ -8,21 +8,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
-
-// ErrNoMapping says that device-mapper has no mapping of that name.
-var ErrNoMapping = errors.New("no such mapping")
-
-// control is device-mapper's control node.
-const control = "/dev/mapper/control"
-
-// tableBytes is room for the answer: a header and one target. A longer table
-// is not ours and is reported as too long.
-const tableBytes = 4 << 10
 
 // maxTargets bounds the parsing. Ours has one.
 const maxTargets = 16
@@ -62,36 +50,14 @@ func mappingUsers(name string) (int32, error) {
 
 // readTable asks for the live table (kernel, dm-ioctl.h: DM_TABLE_STATUS). The
 // caller wipes it.
-func readTable(name string) (_ *liveTable, err error) {
-	f, err := os.OpenFile(control, os.O_RDWR, 0)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%w: the kernel has no device-mapper (%w)", ErrNoMapping, err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("opening device-mapper: %w", err)
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-
-	buffer := make([]byte, tableBytes)
-	defer clear(buffer)
-	request := (*unix.DmIoctl)(unsafe.Pointer(&buffer[0])) //nolint:gosec // the kernel's structure, at the start of the buffer
-	request.Version = [3]uint32{4, 0, 0}
-	request.Data_size = tableBytes
-	request.Data_start = unix.SizeofDmIoctl
+func readTable(name string) (*liveTable, error) {
 	// The table instead of the status; the kernel wipes its own copy.
-	request.Flags = unix.DM_STATUS_TABLE_FLAG | unix.DM_SECURE_DATA_FLAG
-	if len(name) >= len(request.Name) {
-		return nil, fmt.Errorf("mapping name of %d characters is too long", len(name))
+	answer, err := ask(unix.DM_TABLE_STATUS, name, unix.DM_STATUS_TABLE_FLAG|unix.DM_SECURE_DATA_FLAG)
+	if err != nil {
+		return nil, fmt.Errorf("reading the table of %s: %w", name, err)
 	}
-	copy(request.Name[:], name)
-	_, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), unix.DM_TABLE_STATUS, uintptr(unsafe.Pointer(&buffer[0]))) //nolint:gosec // ioctl(2)
-	if errno == unix.ENXIO {
-		return nil, fmt.Errorf("%w: %s", ErrNoMapping, name)
-	}
-	if errno != 0 {
-		return nil, fmt.Errorf("reading the table of %s: %w", name, errno)
-	}
-	return parseTable(buffer)
+	defer clear(answer)
+	return parseTable(answer)
 }
 
 // parseTable reads the kernel's answer.

@@ -12,6 +12,7 @@ import (
 	"github.com/kata-tes/kata-tes/agent-ext/disk"
 	"github.com/kata-tes/kata-tes/agent-ext/filesystem"
 	"github.com/kata-tes/kata-tes/agent-ext/luks"
+	"github.com/kata-tes/kata-tes/agent-ext/profile"
 )
 
 // guestParts are this machine's kernel and the guest image's programs.
@@ -21,9 +22,10 @@ type guestParts struct {
 	// directory is in memory and holds the header.
 	directory, header string
 	mapping           string
+	profile           profile.Profile
 }
 
-func (g guestParts) CheckMemory() error { return checkMemory(g.directory, "/proc/swaps") }
+func (g guestParts) CheckMemory() error { return CheckMemory(g.directory) }
 
 func (g guestParts) CheckMountPoint(at string) error { return filesystem.CheckMountPoint(at) }
 
@@ -40,7 +42,9 @@ func (g guestParts) Take(name, marker string, minimum uint64) (*disk.Disk, error
 }
 
 func (g guestParts) Volume(d *disk.Disk) volume {
-	v := luks.Volume{Run: g.run, Cryptsetup: g.tools.Cryptsetup, Header: g.header, Mapping: g.mapping}
+	v := luks.Volume{
+		Run: g.run, Cryptsetup: g.tools.Cryptsetup, Encryption: g.profile.Encryption, Header: g.header, Mapping: g.mapping,
+	}
 	if d != nil {
 		v.Device, v.Number, v.Size = d.Path, d.Number(), d.Size
 	}
@@ -48,10 +52,11 @@ func (g guestParts) Volume(d *disk.Disk) volume {
 }
 
 func (g guestParts) Make(ctx context.Context, device string) error {
-	return filesystem.Make(ctx, g.run, g.tools.MkfsExt4, device)
+	_, mkfs := g.tools.Mkfs(g.profile.FileSystem)
+	return g.profile.FileSystem.Make(ctx, g.run, mkfs, device)
 }
 
-func (g guestParts) Mount(device, at string) error   { return filesystem.Mount(device, at) }
+func (g guestParts) Mount(device, at string) error   { return g.profile.FileSystem.Mount(device, at) }
 func (g guestParts) Bind(from, at string) error      { return filesystem.Bind(from, at) }
 func (g guestParts) Unmount(device, at string) error { return filesystem.Unmount(device, at) }
 

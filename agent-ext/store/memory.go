@@ -32,6 +32,11 @@ func checkPrivate(directory string) error {
 	return nil
 }
 
+// CheckMemory makes sure that keys and headers stay in memory: the directory of
+// the headers, which it makes where it is missing, is memory, and no swap is on.
+// The error is ErrGuest.
+func CheckMemory(headers string) error { return checkMemory(headers, "/proc/swaps") }
+
 // checkMemory makes sure that what is meant to stay in memory does: the
 // directory of the headers is memory, and memory isn't written to a swap.
 func checkMemory(directory, swapsFile string) error {

@@ -26,6 +26,7 @@ func New(name string, c config.Config, run command.Runner, log *logrus.Entry) (*
 			directory: c.HeaderDirectory,
 			header:    filepath.Join(c.HeaderDirectory, name+".luks2"),
 			mapping:   s.Mapping,
+			profile:   s.Profile,
 		},
 	}
 	return resume(work, time.Duration(s.PrepareTimeout), log.WithField("store", name))

@@ -75,6 +75,10 @@ func (p *pipeline) prepare(ctx context.Context, marker agentproto.Marker, u *und
 	}
 	// Pinned until the mapping holds the disk.
 	defer func() { err = errors.Join(err, d.Close()) }()
+	// Whose disk it is: what a tool leaves that is killed with us is found so.
+	if err := (record{Marker: marker, Disk: d}).write(p.record); err != nil {
+		return nil, err
+	}
 
 	v := p.parts.Volume(d)
 	if err := encrypt(ctx, v, u, watch); err != nil {
@@ -146,11 +150,11 @@ func encrypt(ctx context.Context, v volume, u *undo, watch *stopwatch) (err erro
 		return err
 	}
 	u.add("removing the header", func(context.Context) error { return v.RemoveHeader() })
+	u.add("closing the mapping", v.Close)
 	if err := v.Format(ctx, key); err != nil {
 		return err
 	}
 	watch.lap("format")
-	u.add("closing the mapping", v.Close)
 	if err := v.Open(ctx, key); err != nil {
 		return err
 	}

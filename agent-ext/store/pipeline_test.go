@@ -153,7 +153,7 @@ func TestPipeline(t *testing.T) {
 func TestPipelineFailures(t *testing.T) {
 	back := map[string][]string{
 		"memory": nil, "look at /a": nil, "look at /b": nil, "find": nil, "take": nil, "name": nil, "remove header": nil,
-		"format":   {"remove header"},
+		"format":   {"close", "remove header"},
 		"open":     {"close", "remove header"},
 		"forget":   {"close", "remove header"},
 		"check":    {"close", "remove header"},

@@ -18,7 +18,7 @@ import (
 // guest memory, beside the header, and as trustworthy.
 type record struct {
 	Marker agentproto.Marker `json:"marker"`
-	// Disk and Ready are there when the store is ready.
+	// Disk is there when it was found, Ready when the store is ready.
 	Disk  *disk.Disk `json:"disk,omitempty"`
 	Ready *Ready     `json:"ready,omitempty"`
 }

@@ -49,7 +49,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	if err := guest.Check(c); err != nil {
+	if err := guest.CheckTools(c); err != nil {
 		return err
 	}
 	if *check {
@@ -62,6 +62,11 @@ func run() error {
 // serve is the rest of the process's life.
 func serve(c config.Config, address string) error {
 	if err := guest.Harden(); err != nil {
+		return err
+	}
+	// At start and not at the first pod. (What can change is looked at again
+	// for each store.)
+	if err := errors.Join(guest.Kernel{}.Check(c), store.CheckMemory(c.HeaderDirectory)); err != nil {
 		return err
 	}
 	log := logrus.NewEntry(logrus.StandardLogger())

@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kata-tes/kata-tes/agent-ext/config"
+	"github.com/kata-tes/kata-tes/agent-ext/profile"
 	"github.com/kata-tes/kata-tes/agent-ext/server"
 	"github.com/kata-tes/kata-tes/agentproto"
 	agentv1 "github.com/kata-tes/kata-tes/agentproto/v1"
@@ -159,6 +161,11 @@ func TestCapabilities(t *testing.T) {
 	marker := agentproto.NewMarker()
 	newAttachedDisk(t, marker, gib)
 	g.requireWorks(marker)
+
+	sealed := newGuest(t, withProfile(profile.Integrity), withCryptsetup(tool(t, cryptsetup, bounded)), func(c *config.Config) {
+		c.Tools.MkfsXFS = tool(t, c.Tools.MkfsXFS, bounded)
+	})
+	sealed.requireWorks(marker)
 }
 
 // A disk on virtio-blk, whose serial number is elsewhere in sysfs.

@@ -19,6 +19,8 @@ const (
 	Tes = "kata-qemu-tdx"
 	// TesBlk is the same with virtio-blk.
 	TesBlk = "kata-qemu-tdx-blk"
+	// TesIntegrity boots a guest with profile integrity.
+	TesIntegrity = "kata-qemu-tdx-integrity"
 	// TesNoAgent boots a guest without our agent extension.
 	TesNoAgent = "kata-qemu-tdx-no-agent"
 	// TesNoMonitor is our shim with a Kata that lacks our drop-in.
@@ -51,6 +53,7 @@ func handlers() []handler {
 		{RuncTes, ours, ""},
 		{Kata, "io.containerd.kata.v2", config("stock")},
 		{TesBlk, ours, config("blk")},
+		{TesIntegrity, ours, config("integrity")},
 		{TesNoAgent, ours, config("no-agent")},
 		{TesNoMonitor, ours, config("stock")},
 	}
@@ -100,6 +103,7 @@ func (v Version) writeShimConfig() error {
 		"Runc": v.runcShim, "ConfigPaths": []string{
 			filepath.Join(KataConfigs, kataConfigName),
 			filepath.Join(KataConfigs, "blk", kataConfigName),
+			filepath.Join(KataConfigs, "integrity", kataConfigName),
 			filepath.Join(KataConfigs, "no-agent", kataConfigName),
 			filepath.Join(KataConfigs, "stock", kataConfigName),
 		},

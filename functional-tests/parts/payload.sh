@@ -87,6 +87,8 @@ guest_image() {
   (cd "$tree" && find . -mindepth 1 | LC_ALL=C sort | cpio --quiet --reproducible -o -H newc -R 0:0) >"$out/guest/ours.cpio"
   cat "$parts/guest/base.cpio" "$out/guest/ours.cpio" >"$out/guest/initrd"
   rm -rf "$tree" "$out/guest/ours.cpio"
+  # For tests that run it without a guest.
+  [[ ! -f $bin/kata-tes-agent ]] || ln "$bin/kata-tes-agent" "$out/guest/"
   cp "${GUEST_KERNEL:-$parts/kernel/vmlinuz}" "$out/guest/vmlinuz"
 }
 
@@ -95,6 +97,7 @@ kata_configuration() {
   local out=$1 base=${KATA_CONFIG:-$tests/kata-config/configuration.toml} ours=$repo/configs/kata/50-kata-tes.toml
   configuration "$out" "$ours"
   configuration "$out/blk" "$ours" "$tests/kata-config/60-virtio-blk.toml"
+  configuration "$out/integrity" "$ours" "$tests/kata-config/60-integrity.toml"
   configuration "$out/no-agent" "$ours" "$tests/kata-config/60-no-agent.toml"
   configuration "$out/stock"
 }

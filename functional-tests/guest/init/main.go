@@ -8,13 +8,16 @@
 // be seen as such.
 //
 // Kernel parameter `tes.agent=off` leaves kata-tes-agent out, for tests of
-// guests that were built without it.
+// guests that were built without it. `tes.profile=NAME` stands for a guest image
+// that was built with another agent.toml, /etc/kata-tes/agent-NAME.toml. (The
+// product itself takes nothing from the command line, which is the host's.)
 package main
 
 import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -22,7 +25,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const agentOff = "tes.agent=off"
+const (
+	agentOff     = "tes.agent=off"
+	agentProfile = "tes.profile="
+)
 
 func main() {
 	if os.Getpid() != 1 {
@@ -42,6 +48,9 @@ func main() {
 	log.failed(early)
 	log.failed(modprobe(bootModules))
 
+	if err := chooseConfiguration("/etc/kata-tes", commandLine()); err != nil {
+		fatal(err)
+	}
 	children := newChildren(log)
 	log.failed(children.start("kata-agent", "/usr/bin/kata-agent"))
 	if wants(agentOff) {
@@ -57,9 +66,24 @@ func main() {
 }
 
 // wants says whether the kernel's command line has the word.
-func wants(word string) bool {
+func wants(word string) bool { return slices.Contains(commandLine(), word) }
+
+func commandLine() []string {
 	line, err := os.ReadFile("/proc/cmdline")
-	return err == nil && slices.Contains(strings.Fields(string(line)), word)
+	if err != nil {
+		fatal(err)
+	}
+	return strings.Fields(string(line))
+}
+
+// chooseConfiguration puts another configuration of kata-tes-agent into place.
+func chooseConfiguration(folder string, commandLine []string) error {
+	for _, word := range commandLine {
+		if name, found := strings.CutPrefix(word, agentProfile); found {
+			return os.Rename(filepath.Join(folder, "agent-"+filepath.Base(name)+".toml"), filepath.Join(folder, "agent.toml"))
+		}
+	}
+	return nil
 }
 
 func modprobe(names []string) error {
