@@ -1,0 +1,134 @@
+// Copyright (c) 2026 The kata-tes Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build node
+
+package attacks
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+
+	"github.com/kata-tes/kata-tes/agentproto"
+	"github.com/kata-tes/kata-tes/functional-tests/lab"
+)
+
+// tests are attacks by group and id.
+type tests map[string]func(a *attempt)
+
+// everything has the tests of all files.
+func everything() tests {
+	all := tests{}
+	for _, some := range []tests{
+		markerTests, contentsTests, useTests, shapeTests, headerTests, mappingTests, mountpointTests,
+		tamperTests, prepareTests, releaseTests, callTests, frameTests, localTests, pullTests,
+	} {
+		maps.Copy(all, some)
+	}
+	return all
+}
+
+// ownGuest are groups after which a guest is of no more use.
+var ownGuest = map[string]bool{"pull": true}
+
+// score counts what came of the attacks.
+type score struct{ tried, refused, limits, failed int }
+
+// TestAttacks tries all of the table on as few guests as possible.
+func TestAttacks(t *testing.T) {
+	lab.NothingLeft(t)
+	lab.KeepConsoles(t)
+	containerd := lab.StartContainerd(t, lab.Containerd2)
+	var s score
+	var common *rig
+	for _, g := range Table {
+		r := common
+		if ownGuest[g.Name] {
+			r = newRig(t, containerd, g.Name)
+		} else if r == nil {
+			r = newRig(t, containerd, "attacked")
+			common = r
+		}
+		t.Run(g.Name, func(t *testing.T) { r.try(t, g, &s) })
+	}
+	t.Logf("limits: %d shown, which the threat model names", s.limits)
+	// To the terminal as well where tests are not verbose.
+	fmt.Fprintf(os.Stdout, "attacks: %d tried, %d refused (or harmless), %d succeeded\n", s.tried, s.refused, s.failed)
+}
+
+// try tries a group, and has an honest host look at the guest afterwards.
+func (r *rig) try(t *testing.T, g Group, s *score) {
+	for _, row := range g.Attacks {
+		began := time.Now()
+		passed := t.Run(row.ID, func(t *testing.T) {
+			a := &attempt{T: t, rig: r, row: row}
+			t.Cleanup(func() { r.requireClean(t) })
+			everything()[g.Name+"/"+row.ID](a)
+			a.requireAsTheRowSays()
+		})
+		t.Logf("%s/%s: %.1f s", g.Name, row.ID, time.Since(began).Seconds())
+		switch {
+		case passed && row.Limit:
+			s.limits++
+			continue
+		case passed:
+			s.refused++
+		default:
+			s.failed++
+		}
+		s.tried++
+	}
+	if ownGuest[g.Name] {
+		return
+	}
+	t.Run("honest", func(t *testing.T) {
+		t.Cleanup(func() { r.requireClean(t) })
+		a := &attempt{T: t, rig: r}
+		marker := agentproto.NewMarker()
+		a.disk(size).plug(marker)
+		a.mustPrepare(marker)
+		a.mustRelease(marker)
+	})
+}
+
+// attempt is one attack on a guest.
+type attempt struct {
+	*testing.T
+	*rig
+	row Attack
+	// told says that the guest's refusal was seen.
+	told bool
+}
+
+// refused makes sure that err is the refusal that the row has.
+func (a *attempt) refused(err error) {
+	a.Helper()
+	require.Equal(a, a.row.Code.String(), codeOf(err).String(), "%v", err)
+	require.ErrorContains(a, err, a.row.Says)
+	require.Less(a, len(err.Error()), 2000, "an answer that the host makes as long as it likes")
+	a.Log("the guest says:", err)
+	a.told = true
+}
+
+func (a *attempt) requireAsTheRowSays() {
+	if a.row.Code != codes.OK {
+		require.True(a, a.told, "the test has not seen the refusal that the row has")
+	}
+}
+
+// requireEmptyStore: the store has nothing in it but what mkfs makes, by both of
+// its paths.
+func (a *attempt) requireEmptyStore() {
+	a.Helper()
+	for _, at := range mountPoints {
+		require.Equal(a, "lost+found", strings.TrimSpace(a.sh("ls -A "+at)))
+	}
+	require.Equal(a, "aes-xts-plain64", strings.Fields(a.sh("dmsetup table " + mapping))[3])
+}
