@@ -7,8 +7,10 @@ package attacks
 
 import (
 	"encoding/binary"
+	"hash/crc32"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/stretchr/testify/require"
 
@@ -43,8 +45,8 @@ var contentsTests = tests{
 			d.write(4100, binary.LittleEndian.AppendUint32(nil, 1))
 		})
 	},
-	"contents/gpt": func(a *attempt) { partitioned(a, "gpt") },
-	"contents/mbr": func(a *attempt) { partitioned(a, "dos") },
+	"contents/gpt": partitioned(gpt()),
+	"contents/mbr": partitioned(mbr(0x83, 2048)),
 }
 
 // baited is a folder with the bait in it.
@@ -84,13 +86,54 @@ func luksDisk(a *attempt, cipher, keySize string) {
 	d.requireErased()
 }
 
-func partitioned(a *attempt, label string) {
-	d := a.disk(size)
-	a.hostWith("label: "+label+"\nstart=2048, size=32768\n", "sfdisk", "--quiet", d.path)
-	const area = 1 * mib
-	before := d.read(0, area)
-	marker := agentproto.NewMarker()
-	d.plug(marker)
-	a.refused(a.tryPrepare(marker))
-	require.Equal(a, before, d.read(0, area), "the disk was written to")
+// partitioned offers a disk with a partition table at its beginning.
+func partitioned(table []byte) func(a *attempt) {
+	return func(a *attempt) {
+		d := a.disk(size)
+		d.write(0, table)
+		marker := agentproto.NewMarker()
+		d.plug(marker)
+		a.refused(a.tryPrepare(marker))
+		require.Equal(a, table, d.read(0, int64(len(table))), "the disk was written to")
+	}
+}
+
+const sector = 512
+
+// mbr is a master boot record with one partition, of 16 MiB.
+func mbr(kind byte, start uint32) []byte {
+	const entry = 446
+	table := make([]byte, sector)
+	table[entry+4] = kind
+	binary.LittleEndian.PutUint32(table[entry+8:], start)
+	binary.LittleEndian.PutUint32(table[entry+12:], 32768)
+	table[510], table[511] = 0x55, 0xaa
+	return table
+}
+
+// gpt is a GUID partition table with one partition (UEFI Specification, 5.3).
+func gpt() []byte {
+	const entries, entrySize, first = 128, 128, 2
+	list := make([]byte, entries*entrySize)
+	copy(list, "linux-filesystem") // type: any that is not zero
+	copy(list[16:], "this-very-partit")
+	binary.LittleEndian.PutUint64(list[32:], 2048)
+	binary.LittleEndian.PutUint64(list[40:], 2048+32768-1)
+
+	const last = size/sector - 1
+	head := make([]byte, sector)
+	copy(head, "EFI PART")
+	binary.LittleEndian.PutUint32(head[8:], 0x10000) // revision
+	const headSize = 92
+	binary.LittleEndian.PutUint32(head[12:], headSize)
+	for at, value := range map[int]uint64{24: 1, 32: last, 40: first + entries*entrySize/sector, 48: last - 33, 72: first} {
+		binary.LittleEndian.PutUint64(head[at:], value)
+	}
+	binary.LittleEndian.PutUint32(head[80:], entries)
+	binary.LittleEndian.PutUint32(head[84:], entrySize)
+	binary.LittleEndian.PutUint32(head[88:], crc32.ChecksumIEEE(list))
+	binary.LittleEndian.PutUint32(head[16:], crc32.ChecksumIEEE(head[:headSize]))
+
+	const protective = 0xee
+	return slices.Concat(mbr(protective, 1), head, list)
 }

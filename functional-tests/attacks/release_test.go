@@ -23,7 +23,7 @@ var releaseTests = tests{
 	},
 	"release/open-file": func(a *attempt) {
 		d, requireIntact := a.ready()
-		a.sweep("kill $(cat /tmp/holder); while [ -d /proc/$(cat /tmp/holder) ]; do sleep 0.05; done; rm /tmp/holder")
+		a.sweep("kill $(cat /tmp/holder); while [ -e /proc/$(cat /tmp/holder)/exe ]; do sleep 0.05; done; rm /tmp/holder")
 		a.sh("setsid sleep 100000 </run/image/witness >/dev/null 2>&1 & echo $! >/tmp/holder")
 		a.refused(a.tryRelease(d.serial))
 		requireIntact()

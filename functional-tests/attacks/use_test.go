@@ -30,7 +30,7 @@ mount --make-rprivate / && mount %[1]s /tmp/used && echo kept >/tmp/used/file &&
 END
 setsid unshare -m sh /tmp/holding >/dev/null 2>&1 &
 while [ ! -s /tmp/holder ]; do sleep 0.05; done; rm /tmp/holding`
-	endElsewhere = `kill $(cat /tmp/holder); while [ -d /proc/$(cat /tmp/holder) ]; do sleep 0.05; done; rm /tmp/holder; rmdir /tmp/used`
+	endElsewhere = `kill $(cat /tmp/holder); while [ -e /proc/$(cat /tmp/holder)/exe ]; do sleep 0.05; done; rm /tmp/holder; rmdir /tmp/used`
 )
 
 // inUse puts a disk to use in the guest, and then names it as the store.
