@@ -18,7 +18,7 @@ var callRows = []Group{
 		{ID: "other-disk-meanwhile", Host: "asks for it on a second disk while it is being made", Must: "the second disk is not touched, the first preparation succeeds", Gain: "the check of one disk for the use of another", Code: codes.AlreadyExists, Says: "the store is on another disk"},
 		{ID: "deadline", Host: "sets a deadline that passes in the middle", Must: "all is undone", Gain: "half a store", Code: codes.DeadlineExceeded},
 		{ID: "deadline-tiny", Host: "sets deadlines of 1 ns, 1 µs, 1 ms", Must: "all is undone", Gain: "half a store", Code: codes.DeadlineExceeded},
-		{ID: "deadline-endless", Host: "sets a deadline of 292 years, without a disk", Must: "the guest's own limit ends it", Gain: "a call that occupies the guest for good", Code: codes.NotFound},
+		{ID: "deadline-endless", Rest: true, Host: "sets a deadline of 292 years, without a disk", Must: "the guest's own limit ends it", Gain: "a call that occupies the guest for good", Code: codes.NotFound},
 		{ID: "hang-up", Host: "hangs up in the middle", Must: "the preparation is cancelled and undone", Gain: "half a store"},
 		{ID: "more-fields", Host: "sends fields that the contract doesn't have: cipher, mount point, options", Must: "they are ignored; the store is as the guest is configured", Gain: "a store with settings of its choice"},
 	}},

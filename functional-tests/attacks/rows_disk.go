@@ -9,7 +9,7 @@ import "google.golang.org/grpc/codes"
 var diskRows = []Group{
 	{"marker", "The marker", []Attack{
 		{
-			ID: "none", Host: "asks for a store and attaches no disk", Must: "nothing is begun",
+			ID: "none", Rest: true, Host: "asks for a store and attaches no disk", Must: "nothing is begun",
 			Gain: "a pod without a store that runs all the same", Code: codes.NotFound, Says: "no disk with the marker appeared",
 		},
 		{
@@ -55,7 +55,7 @@ var diskRows = []Group{
 	}},
 	{"contents", "What is on the disk already", []Attack{
 		{
-			ID: "luks", Host: "offers a disk with a LUKS2 header of its own, whose key it has, and a file system with files inside", Must: "header and files are gone; the mapping has the guest's own key",
+			ID: "luks", Rest: true, Host: "offers a disk with a LUKS2 header of its own, whose key it has, and a file system with files inside", Must: "header and files are gone; the mapping has the guest's own key",
 			Gain: "the key of the store; files of its choice in the guest",
 		},
 		{
@@ -67,7 +67,7 @@ var diskRows = []Group{
 			Gain: "images and programs of its choice in the guest",
 		},
 		{
-			ID: "xfs", Host: "offers a disk with an XFS file system", Must: "it is formatted",
+			ID: "xfs", Rest: true, Host: "offers a disk with an XFS file system", Must: "it is formatted",
 			Gain: "the kernel's parsers on contents of its choice",
 		},
 		{
@@ -75,7 +75,7 @@ var diskRows = []Group{
 			Gain: "a volume group that comes alive in the guest",
 		},
 		{
-			ID: "md", Host: "offers a disk with an md superblock", Must: "it is formatted, and is no member of an array any more",
+			ID: "md", Rest: true, Host: "offers a disk with an md superblock", Must: "it is formatted, and is no member of an array any more",
 			Gain: "an array that comes alive in the guest",
 		},
 		{
@@ -83,7 +83,7 @@ var diskRows = []Group{
 			Gain: "a disk that others in the guest look for partitions on", Code: codes.FailedPrecondition, Says: "has partitions",
 		},
 		{
-			ID: "mbr", Host: "offers a disk with an MBR and a partition", Must: "the disk is not touched",
+			ID: "mbr", Rest: true, Host: "offers a disk with an MBR and a partition", Must: "the disk is not touched",
 			Gain: "as above", Code: codes.FailedPrecondition, Says: "has partitions",
 		},
 	}},
@@ -111,7 +111,7 @@ var diskRows = []Group{
 			Gain: "a store that fails in the middle of a pull", Code: codes.FailedPrecondition, Says: "is read-only",
 		},
 		{
-			ID: "empty", Host: "attaches a disk of no size", Must: "nothing is begun",
+			ID: "empty", Rest: true, Host: "attaches a disk of no size", Must: "nothing is begun",
 			Gain: "sizes computed below zero", Code: codes.FailedPrecondition, Says: "has 0 bytes",
 		},
 		{
@@ -123,7 +123,7 @@ var diskRows = []Group{
 			Gain: "a preparation that takes until the kubelet gives up",
 		},
 		{
-			ID: "shrunk", Host: "makes the disk smaller after it was attached", Must: "the size that counts is the one of now",
+			ID: "shrunk", Rest: true, Host: "makes the disk smaller after it was attached", Must: "the size that counts is the one of now",
 			Gain: "a mapping longer than its disk", Code: codes.FailedPrecondition, Says: "use a larger volume",
 		},
 		{
@@ -135,7 +135,7 @@ var diskRows = []Group{
 			Gain: "a guest that hangs or falls over",
 		},
 		{
-			ID: "vanishes", Host: "takes the disk away during luksFormat", Must: "all is undone",
+			ID: "vanishes", Rest: true, Host: "takes the disk away during luksFormat", Must: "all is undone",
 			Gain: "a mapping without a disk, or on the next one with that name", Code: codes.Internal,
 		},
 		{

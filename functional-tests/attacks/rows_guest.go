@@ -22,6 +22,12 @@ func header(id, when string) Attack {
 	}
 }
 
+// rest marks an attack that is not tried each time.
+func rest(a Attack) Attack {
+	a.Rest = true
+	return a
+}
+
 const (
 	inClear = "everything that the guest writes, in clear"
 	weaker  = "ciphertext that is easier to attack"
@@ -31,28 +37,28 @@ const (
 // guestRows are attempts to have the guest make another store than it believes.
 var guestRows = []Group{
 	{"header", "A header on the disk, at any moment", []Attack{
-		header("format", "during luksFormat"),
+		rest(header("format", "during luksFormat")),
 		header("open", "between luksFormat and luksOpen"),
-		header("mkfs", "between luksOpen and mkfs"),
+		rest(header("mkfs", "between luksOpen and mkfs")),
 		header("ready", "when the store is ready, asks again, and kills the agent extension so that it starts anew"),
 	}},
 	{"mapping", "A mapping that is not what was asked for (the guest's cryptsetup is made to make it)", []Attack{
 		differs("cipher-null", "cipher_null-ecb", "its cipher is", inClear),
-		differs("cipher", "another cipher: AES-CBC", "its cipher is", weaker),
-		differs("iv", "another way to make initialization vectors: plain (32 bits)", "its cipher is", weaker+": vectors repeat beyond 2 TiB"),
-		differs("key-size", "a key of 256 bits", "its key has", weaker),
+		rest(differs("cipher", "another cipher: AES-CBC", "its cipher is", weaker)),
+		rest(differs("iv", "another way to make initialization vectors: plain (32 bits)", "its cipher is", weaker+": vectors repeat beyond 2 TiB")),
+		rest(differs("key-size", "a key of 256 bits", "its key has", weaker)),
 		differs("key-zero", "a key of zeros", "its key is not random", inClear),
-		differs("iv-offset", "another offset of the initialization vectors", "parameter 2", "the same vectors as in another mapping"),
+		rest(differs("iv-offset", "another offset of the initialization vectors", "parameter 2", "the same vectors as in another mapping")),
 		differs("device", "another disk", "parameter 3", other),
-		differs("offset", "another offset on the disk", "parameter 4", "the data where others look for headers"),
-		differs("sector-size", "sectors of 512 bytes", "parameters instead of", weaker+": finer patterns of access"),
-		differs("discards", "one more option: allow_discards", "parameters instead of", "which blocks are free"),
-		differs("read-only", "a read-only mapping", "its flags are", "a store that fails in the middle of a pull"),
-		differs("shorter", "a mapping that ends before the disk", "it covers sectors", "blocks outside of what was verified"),
-		differs("linear", "a linear target instead of a crypt one", "its target is", inClear),
+		rest(differs("offset", "another offset on the disk", "parameter 4", "the data where others look for headers")),
+		rest(differs("sector-size", "sectors of 512 bytes", "parameters instead of", weaker+": finer patterns of access")),
+		rest(differs("discards", "one more option: allow_discards", "parameters instead of", "which blocks are free")),
+		rest(differs("read-only", "a read-only mapping", "its flags are", "a store that fails in the middle of a pull")),
+		rest(differs("shorter", "a mapping that ends before the disk", "it covers sectors", "blocks outside of what was verified")),
+		rest(differs("linear", "a linear target instead of a crypt one", "its target is", inClear)),
 		differs("two-targets", "a second, linear target at the end", "it has 2 targets", "a part of what the guest writes, in clear"),
 		differs("waiting", "a right table, and another one that waits for the next resume", "its flags are", inClear+", later"),
-		differs("uuid", "a right table in a mapping that is not of LUKS2", "its uuid is", "a mapping that cryptsetup did not make"),
+		rest(differs("uuid", "a right table in a mapping that is not of LUKS2", "its uuid is", "a mapping that cryptsetup did not make")),
 		differs("node", "a device node in /dev/mapper that is another device", "is another device", inClear),
 	}},
 	{"mountpoint", "The mount points", []Attack{
@@ -65,7 +71,7 @@ var guestRows = []Group{
 			Gain: "as above", Code: codes.FailedPrecondition, Says: "contains",
 		},
 		{
-			ID: "symlink", Host: "(with a helper in the guest) makes the mount point a symbolic link to /etc", Must: "no link is followed",
+			ID: "symlink", Rest: true, Host: "(with a helper in the guest) makes the mount point a symbolic link to /etc", Must: "no link is followed",
 			Gain: "a file system over the guest's own folders", Code: codes.FailedPrecondition, Says: "symbolic links",
 		},
 		{
@@ -77,13 +83,13 @@ var guestRows = []Group{
 			Gain: "a store that is shadowed, or shadows", Code: codes.FailedPrecondition, Says: "something is mounted at",
 		},
 		{
-			ID: "file", Host: "(with a helper) makes it a file", Must: "the file stays",
+			ID: "file", Rest: true, Host: "(with a helper) makes it a file", Must: "the file stays",
 			Gain: "as above", Code: codes.FailedPrecondition, Says: "not a directory",
 		},
 	}},
 	{"tamper", "Ciphertext changed (profile `confidentiality`; rows for `integrity` follow with that profile)", []Attack{
 		{
-			ID: "flip", Host: "changes a bit in a block of a file", Must: "the guest reads another content, of which the host chooses nothing: 16 bytes of noise for each bit", Limit: true,
+			ID: "flip", Rest: true, Host: "changes a bit in a block of a file", Must: "the guest reads another content, of which the host chooses nothing: 16 bytes of noise for each bit", Limit: true,
 			Gain: "noise in a place of its choice, for instance in a program",
 		},
 		{

@@ -24,6 +24,9 @@ type Attack struct {
 	Says string
 	// Limit: the attack succeeds, and we say so. No defence is claimed.
 	Limit bool
+	// Rest: tried with TES_ALL=1 only, as one much like others that are always
+	// tried.
+	Rest bool
 }
 
 // Group is what belongs together. After each, an honest host finds the guest in
@@ -42,7 +45,7 @@ func Markdown() string {
 	for _, g := range Table {
 		fmt.Fprintf(&out, "### %s\n\n| attack | what the host does | what happens | what it would have gained |\n|---|---|---|---|\n", g.Title)
 		for _, a := range g.Attacks {
-			fmt.Fprintf(&out, "| `%s/%s` | %s | %s | %s |\n", g.Name, a.ID, cell(a.Host), cell(a.outcome()), cell(a.Gain))
+			fmt.Fprintf(&out, "| `%s/%s`%s | %s | %s | %s |\n", g.Name, a.ID, a.mark(), cell(a.Host), cell(a.outcome()), cell(a.Gain))
 		}
 		out.WriteString("\n")
 	}
@@ -60,6 +63,14 @@ func (a Attack) outcome() string {
 		return fmt.Sprintf("refused, %s: %s", a.Code, a.Must)
 	}
 	return fmt.Sprintf("refused, %s (“%s”): %s", a.Code, a.Says, a.Must)
+}
+
+// mark tells attacks that are not tried each time.
+func (a Attack) mark() string {
+	if a.Rest {
+		return " °"
+	}
+	return ""
 }
 
 func cell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }
