@@ -24,14 +24,15 @@ var markerTests = tests{
 		a.refused(a.tryPrepare(agentproto.NewMarker()))
 		requireUntouched()
 	},
-	"marker/late":            late,
-	"marker/duplicate":       duplicate,
-	"marker/duplicate-later": duplicateLater,
-	"marker/replaced":        replaced,
-	"marker/replaced-in-use": replacedInUse,
-	"marker/empty":           malformed(""),
-	"marker/long":            malformed("tes-" + strings.Repeat("0", 10000)),
-	"marker/path":            malformed("../../etc/passwd", "tes-0/../../../sda0", "/dev/sda", "tes-................", "tes-*"),
+	"marker/late":               late,
+	"marker/duplicate":          duplicate,
+	"marker/duplicate-later":    duplicateLater,
+	"marker/replaced":           replaced,
+	"marker/replaced-in-use":    replacedInUse,
+	"marker/replaced-meanwhile": replacedMeanwhile,
+	"marker/empty":              malformed(""),
+	"marker/long":               malformed("tes-" + strings.Repeat("0", 10000)),
+	"marker/path":               malformed("../../etc/passwd", "tes-0/../../../sda0", "/dev/sda", "tes-................", "tes-*"),
 	"marker/characters": malformed("tes-0123456789abcde\n", "tes-0123456789abcdef\n", "tes-0123456789ABCDEF", " tes-0123456789abcdef",
 		"tes-\x000123456789abcde", "--header=/dev/sda", "tes-0123456789abcdé", "$(reboot)", "%s%s%s%s%n"),
 }
@@ -117,5 +118,18 @@ func replacedInUse(a *attempt) {
 	// The store is still the one that was made, so that asking again succeeds.
 	require.NoError(a, a.tryPrepare(first.serial))
 	a.sh("echo lost >/run/image/lost; sync; true")
+	requireUntouched()
+}
+
+func replacedMeanwhile(a *attempt) {
+	first, second := a.disk(size), a.disk(size)
+	requireUntouched := second.mark()
+	marker := agentproto.NewMarker()
+	first.plug(marker)
+	a.refused(a.during(luksFormat, marker, func() {
+		first.unplug()
+		second.plug(marker)
+		second.device()
+	}))
 	requireUntouched()
 }

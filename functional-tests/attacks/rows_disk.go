@@ -33,6 +33,10 @@ var diskRows = []Group{
 			Gain: "a store with contents of the host's choice",
 		},
 		{
+			ID: "replaced-meanwhile", Host: "replaces the disk by another with the same marker during luksFormat", Must: "the number of the disk that was verified is held, so that the new one can't have it; the new disk is not touched",
+			Gain: "a check of one disk, a mapping of another", Code: codes.Internal,
+		},
+		{
 			ID: "replaced-in-use", Host: "replaces the disk under a store that is ready, and asks again", Must: "the new disk is not touched; the store stays lost until it is released",
 			Gain: "a second disk joined to a mapping that was checked with the first",
 		},
