@@ -16,13 +16,13 @@ var mountpointTests = tests{
 	"mountpoint/occupied": spoiled("mkdir -p /run/image/layers && echo kept >/run/image/layers/file", "rm -r /run/image/layers",
 		"cat /run/image/layers/file"),
 	"mountpoint/occupied-late": occupiedLate,
-	"mountpoint/symlink": spoiled("rm -d /run/image; ln -s /etc /run/image", "rm /run/image",
+	"mountpoint/symlink": spoiled("mkdir -p /run/image && rmdir /run/image && ln -s /etc /run/image", "rm /run/image",
 		"! grep -q mapper /proc/self/mountinfo && echo kept"),
 	"mountpoint/symlink-above": spoiled("mkdir -p /run/kata-containers && mv /run/kata-containers /run/moved && ln -s moved /run/kata-containers",
 		"rm /run/kata-containers && mv /run/moved /run/kata-containers", "! grep -q mapper /proc/self/mountinfo && echo kept"),
 	"mountpoint/mounted": spoiled("mkdir -p /run/image && mount -t tmpfs tmpfs /run/image && mkdir /run/image/image && echo kept >/run/image/image/file",
 		"umount /run/image", "cat /run/image/image/file"),
-	"mountpoint/file": spoiled("rm -d /run/image; echo kept >/run/image", "rm /run/image", "cat /run/image"),
+	"mountpoint/file": spoiled("mkdir -p /run/image && rmdir /run/image && echo kept >/run/image", "rm /run/image", "cat /run/image"),
 }
 
 // spoiled makes a mount point unfit in the guest. No disk is touched then.
