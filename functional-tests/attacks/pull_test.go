@@ -18,7 +18,7 @@ var pullTests = tests{
 	"pull/after": func(a *attempt) {
 		c, err := a.pod.Run(a.Context(), lab.ContainerSpec{Name: "application"})
 		require.NoError(a, err)
-		a.refusedForImages()
+		a.offered()()
 		a.requireRuns(c)
 	},
 }
@@ -29,6 +29,7 @@ const largeImage = "docker.io/library/large-32:latest"
 func duringPull(a *attempt) {
 	a.occupied = true
 	a.containerd.AddImage(a, largeImage)
+	ask := a.offered()
 	type outcome struct {
 		container *lab.Container
 		err       error
@@ -39,7 +40,7 @@ func duringPull(a *attempt) {
 		started <- outcome{c, err}
 	}()
 	a.sh("i=0; while [ -z \"$(ls -A /run/kata-containers/image 2>/dev/null)\" ]; do i=$((i+1)); [ $i -lt 2400 ] || exit 1; sleep 0.05; done")
-	a.refusedForImages()
+	ask()
 	select {
 	case o := <-started:
 		require.NoError(a, o.err)
@@ -51,17 +52,19 @@ func duringPull(a *attempt) {
 	a.requireRuns(o.container)
 }
 
-// refusedForImages asks for a store over the images.
-func (a *attempt) refusedForImages() {
-	a.Helper()
+// offered attaches a disk; ask asks for a store over the images.
+func (a *attempt) offered() (ask func()) {
 	d := a.disk(size)
 	requireUntouched := d.mark()
 	marker := agentproto.NewMarker()
 	d.plug(marker)
-	err := a.tryPrepare(marker)
-	a.refused(err)
-	require.Equal(a, agentv1.Reason_REASON_MOUNT_POINT_OCCUPIED, reasonOf(err))
-	requireUntouched()
+	return func() {
+		a.Helper()
+		err := a.tryPrepare(marker)
+		a.refused(err)
+		require.Equal(a, agentv1.Reason_REASON_MOUNT_POINT_OCCUPIED, reasonOf(err))
+		requireUntouched()
+	}
 }
 
 // requireRuns: the container is alive and sees its own files.
