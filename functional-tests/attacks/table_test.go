@@ -1,6 +1,10 @@
 // Copyright (c) 2026 The kata-tes Authors
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build !node
+
+// In the node there is no repository to compare with.
+
 package attacks
 
 import (
