@@ -52,8 +52,10 @@ var prepareTests = tests{
 		a.refused(a.prepareWithin(4*time.Second, marker))
 	},
 	"prepare/deadline-tiny": func(a *attempt) {
+		d := a.disk(size)
 		marker := agentproto.NewMarker()
-		a.disk(size).plug(marker)
+		d.plug(marker)
+		d.device() // otherwise it is "not found" that is said
 		for _, limit := range []time.Duration{time.Nanosecond, time.Microsecond, time.Millisecond} {
 			a.refused(a.prepareOnWire(marker, limit))
 		}

@@ -45,7 +45,7 @@ var callRows = []Group{
 		{ID: "service", Host: "calls services that the guest doesn't have, Kata's agent among them", Must: "nothing is done", Gain: "methods that nobody meant to serve", Code: codes.Unimplemented, Says: "service"},
 		{ID: "method", Host: "calls a method that the service doesn't have", Must: "nothing is done", Gain: "as above", Code: codes.Unimplemented, Says: "method"},
 		{ID: "metadata", Host: "sends 64 KiB of metadata", Must: hungUp, Gain: "memory"},
-		{ID: "local", Host: "(a container in the guest) connects by vsock's local addresses, and as the host's address", Must: "hung up on before a byte is read; the host's address can't be taken", Gain: "containers that take the pod's store away"},
+		{ID: "local", Host: "(a container in the guest) connects by the guest's own vsock address, by the local one, and from the host's", Must: "hung up on before a byte is read; nobody listens at the local address; the host's can't be taken", Gain: "containers that take the pod's store away"},
 	}},
 	{"pull", "Prepare during and after pulls (a guest of its own, with a real container)", []Attack{
 		{ID: "during", Host: "calls while the guest pulls and unpacks an image", Must: "the container starts, on its own files", Gain: "an image half in memory and half on the disk, or replaced", Code: codes.FailedPrecondition, Says: "contains"},
