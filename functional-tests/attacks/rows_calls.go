@@ -15,7 +15,7 @@ var callRows = []Group{
 		{ID: "twice", Host: "asks twice for the same store on the same disk", Must: "the same answer; the files in the store stay", Gain: "a store that is formatted under running containers"},
 		{ID: "at-once", Host: "asks eight times at once", Must: "one preparation, eight equal answers", Gain: "two preparations that undo each other"},
 		{ID: "other-disk", Host: "asks for a ready store on a second disk", Must: "the second disk is not touched, the files in the store stay", Gain: "a second store over the first", Code: codes.AlreadyExists, Says: "the store is on another disk"},
-		{ID: "other-disk-meanwhile", Host: "asks for it on a second disk while it is being made", Must: "the second disk is not touched, the first preparation succeeds", Gain: "the check of one disk for the use of another", Code: codes.AlreadyExists, Says: "the store is on another disk"},
+		{ID: "other-disk-meanwhile", Rest: true, Host: "asks for it on a second disk while it is being made", Must: "the second disk is not touched, the first preparation succeeds", Gain: "the check of one disk for the use of another", Code: codes.AlreadyExists, Says: "the store is on another disk"},
 		{ID: "deadline", Host: "sets a deadline that passes in the middle", Must: "all is undone", Gain: "half a store", Code: codes.DeadlineExceeded},
 		{ID: "deadline-tiny", Host: "sets deadlines of 1 ns, 1 µs, 1 ms", Must: "all is undone", Gain: "half a store", Code: codes.DeadlineExceeded},
 		{ID: "deadline-endless", Rest: true, Host: "sets a deadline of 292 years, without a disk", Must: "the guest's own limit ends it", Gain: "a call that occupies the guest for good", Code: codes.NotFound},
@@ -25,7 +25,7 @@ var callRows = []Group{
 	{"release", "Release, in any order", []Attack{
 		{ID: "overlay", Host: "asks for Release while a container's root lies on the store", Must: "the store and its files stay", Gain: "containers without their files, a new store under them", Code: codes.FailedPrecondition, Says: "in use"},
 		{ID: "open-file", Host: "asks for Release while a file is open", Must: "the store and its files stay", Gain: "as above", Code: codes.FailedPrecondition, Says: "in use"},
-		{ID: "wrong-marker", Host: "asks for Release with another marker, or one of an earlier preparation", Must: "the store and its files stay", Gain: "as above", Code: codes.FailedPrecondition, Says: "the store is on another disk"},
+		{ID: "wrong-marker", Rest: true, Host: "asks for Release with another marker, or one of an earlier preparation", Must: "the store and its files stay", Gain: "as above", Code: codes.FailedPrecondition, Says: "the store is on another disk"},
 		{ID: "while-preparing", Host: "asks for Release while the store is being made", Must: "Prepare ends, all is undone, then Release answers", Gain: "a store that is half released", Code: codes.Canceled, Says: "released while it was being prepared"},
 		{ID: "nothing", Host: "asks for Release of what was never prepared", Must: "nothing happens", Gain: "something else is closed"},
 	}},
@@ -47,7 +47,7 @@ var callRows = []Group{
 		{ID: "metadata", Host: "sends 64 KiB of metadata", Must: hungUp, Gain: "memory"},
 		{ID: "local", Host: "(a container in the guest) connects by the guest's own vsock address, by the local one, and from the host's", Must: "hung up on before a byte is read; nobody listens at the local address; the host's can't be taken", Gain: "containers that take the pod's store away"},
 	}},
-	{"pull", "Prepare during and after pulls (a guest of its own, with a real container)", []Attack{
+	{"pull", "Prepare during and after pulls, with a real container", []Attack{
 		{ID: "during", Host: "calls while the guest pulls and unpacks an image", Must: "the container starts, on its own files", Gain: "an image half in memory and half on the disk, or replaced", Code: codes.FailedPrecondition, Says: "contains"},
 		{ID: "after", Host: "calls when containers run", Must: "they run on, on their own files", Gain: "images that containers run on replaced by others", Code: codes.FailedPrecondition, Says: "contains"},
 	}},

@@ -25,7 +25,7 @@ var diskRows = []Group{
 			Gain: "the choice, after the check, of which disk the guest writes to", Code: codes.FailedPrecondition, Says: "2 disks carry the marker",
 		},
 		{
-			ID: "duplicate-later", Host: "attaches a second disk with the marker while the store is being made", Must: "the second disk is not touched",
+			ID: "duplicate-later", Rest: true, Host: "attaches a second disk with the marker while the store is being made", Must: "the second disk is not touched",
 			Gain: "a check of one disk, a mapping of another",
 		},
 		{
@@ -33,7 +33,7 @@ var diskRows = []Group{
 			Gain: "a store with contents of the host's choice",
 		},
 		{
-			ID: "replaced-meanwhile", Host: "replaces the disk by another with the same marker during luksFormat", Must: "the number of the disk that was verified is held, so that the new one can't have it; the new disk is not touched",
+			ID: "replaced-meanwhile", Rest: true, Host: "replaces the disk by another with the same marker during luksFormat", Must: "the number of the disk that was verified is held, so that the new one can't have it; the new disk is not touched",
 			Gain: "a check of one disk, a mapping of another", Code: codes.Internal,
 		},
 		{
@@ -75,7 +75,7 @@ var diskRows = []Group{
 			Gain: "the kernel's parsers on contents of its choice",
 		},
 		{
-			ID: "lvm", Host: "offers a disk that is a physical volume of LVM", Must: "it is formatted, and is no physical volume any more",
+			ID: "lvm", Rest: true, Host: "offers a disk that is a physical volume of LVM", Must: "it is formatted, and is no physical volume any more",
 			Gain: "a volume group that comes alive in the guest",
 		},
 		{
@@ -123,7 +123,7 @@ var diskRows = []Group{
 			Gain: "sizes computed below zero", Code: codes.FailedPrecondition, Says: "use a larger volume",
 		},
 		{
-			ID: "huge", Host: "attaches a disk of 1 TiB with nothing behind it", Must: "the store is ready, and little was written",
+			ID: "huge", Rest: true, Host: "attaches a disk of 1 TiB with nothing behind it", Must: "the store is ready, and little was written",
 			Gain: "a preparation that takes until the kubelet gives up",
 		},
 		{
@@ -135,7 +135,7 @@ var diskRows = []Group{
 			Gain: "a mapping that differs from what was checked", Code: codes.DataLoss, Says: "instead of",
 		},
 		{
-			ID: "shrinks-in-use", Host: "makes the disk smaller under a store that is ready", Must: "writes beyond the end fail; the guest lives, and Release works",
+			ID: "shrinks-in-use", Rest: true, Host: "makes the disk smaller under a store that is ready", Must: "writes beyond the end fail; the guest lives, and Release works",
 			Gain: "a guest that hangs or falls over",
 		},
 		{
