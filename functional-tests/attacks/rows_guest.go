@@ -40,7 +40,7 @@ var guestRows = []Group{
 		rest(header("format", "during luksFormat")),
 		header("open", "between luksFormat and luksOpen"),
 		rest(header("mkfs", "between luksOpen and mkfs")),
-		header("ready", "when the store is ready, asks again, and kills the agent extension so that it starts anew"),
+		header("ready", "when the store is ready, asks again, and (with a helper) has the agent extension killed and started anew"),
 	}},
 	{"mapping", "A mapping that is not what was asked for (the guest's cryptsetup is made to make it)", []Attack{
 		differs("cipher-null", "cipher_null-ecb", "its cipher is", inClear),
