@@ -98,6 +98,8 @@ func replaced(a *attempt) {
 	first.plug(marker)
 	a.mustPrepare(marker)
 	a.sh("echo old >/run/image/old; sync")
+	const key = "dmsetup table --showkeys " + mapping + " | cut -d ' ' -f 5 | md5sum"
+	old := a.sh(key)
 	second := a.disk(size)
 	a.host("cp", "--sparse=always", first.path, second.path)
 	a.mustRelease(marker)
@@ -105,6 +107,7 @@ func replaced(a *attempt) {
 	second.plug(marker)
 	a.mustPrepare(marker)
 	a.requireEmptyStore()
+	require.NotEqual(a, old, a.sh(key), "the same key again")
 	a.mustRelease(marker)
 }
 
