@@ -49,7 +49,10 @@ func (s System) claim(d *Disk, name, marker string, minimum uint64) (err error) 
 	if err := eraseSignatures(exclusive, d.Size); err != nil {
 		return err
 	}
-	return exclusive.Sync()
+	if err := exclusive.Sync(); err != nil {
+		return fmt.Errorf("erasing old signatures: %w", err)
+	}
+	return nil
 }
 
 // unchanged: between the look and the claim the name may have gone to another
