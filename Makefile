@@ -35,14 +35,18 @@ VERSION ?= $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X github.com/kata-tes/kata-tes/cmd/internal/version.Version=$(VERSION)
 BINARIES := $(filter-out internal,$(notdir $(wildcard cmd/*)))
 
-# Packages whose tests run inside the test node (build tag `node`). Benchmarks
-# do only when asked (make bench).
-NODE_PACKAGES = $(addprefix ./,$(sort $(dir $(shell grep -l '^//go:build node$$' functional-tests/*/*_test.go))))
+# Packages whose tests run inside the test node (build tag `node`), those that
+# take longest first, so that two nodes are busy to the end. Benchmarks run only
+# when asked (make bench).
+LONGEST := $(patsubst %,functional-tests/%/,kata kubernetes runc load attacks)
+NODE_PACKAGES = $(addprefix ./,$(LONGEST) $(filter-out $(LONGEST),$(sort $(dir $(shell grep -l '^//go:build node$$' functional-tests/*/*_test.go)))))
 UNIT_FLAGS ?=
 FUNCTIONAL_FLAGS ?=
 # The limit of each package's tests in a node.
 FUNCTIONAL_TIMEOUT ?= 40m
 FUZZTIME ?= 30s
+# Which share of the fault matrix is tried (functional-tests/faults).
+TES_ROTATION ?= 1
 
 ##@ The main things
 .PHONY: demo
@@ -128,8 +132,7 @@ unit: packages ## Unit tests with the race detector; as root, those on loop devi
 .PHONY: functional
 functional: node ## Tests on real containerd, Kata, QEMU and KVM inside test nodes (two at a time)
 	@# The extra disk is for a test of the guest agent extension on virtio-blk.
-	@# TES_ROTATION: which share of the fault matrix (functional-tests/faults).
-	TES_ROTATION=$$(git rev-list --count HEAD 2>/dev/null || echo 0) \
+	TES_ROTATION=$(TES_ROTATION) \
 	NODE_DISKS="serial=tes-00000000000000aa,size=1G,bus=virtio" TES_VIRTIO_MARKER=tes-00000000000000aa \
 	CGO_ENABLED=0 functional-tests/summary.sh keep functional \
 	  go test -tags node -count=1 -p 2 -timeout $(FUNCTIONAL_TIMEOUT) -v -exec "$(BIN)/node-exec" $(FUNCTIONAL_FLAGS) $(NODE_PACKAGES)
