@@ -87,7 +87,7 @@ var guestRows = []Group{
 			Gain: "as above", Code: codes.FailedPrecondition, Says: "not a directory",
 		},
 	}},
-	{"tamper", "Ciphertext changed (profile `confidentiality`; rows for `integrity` follow with that profile)", []Attack{
+	{"tamper", "Ciphertext changed (profile `confidentiality`; for both profiles see [profiles](profiles.md#what-each-protects-against))", []Attack{
 		{
 			ID: "flip", Rest: true, Host: "changes a bit in a block of a file", Must: "the guest reads another content, of which the host chooses nothing: 16 bytes of noise for each bit", Limit: true,
 			Gain: "noise in a place of its choice, for instance in a program",
