@@ -7,6 +7,7 @@ package load_test
 
 import (
 	"fmt"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -16,9 +17,11 @@ import (
 )
 
 // slowly puts a program of the guest behind one that tells of its start and
-// takes its time, so that the test can act in between.
+// takes its time, so that the test can act in between. It keeps its name, by
+// which mkfs.ext4 goes.
 func slowly(t *testing.T, guest lab.Guest, program string) {
-	guest.Must(t, fmt.Sprintf(`mv %[1]s %[1]s.real && printf "#!/bin/sh\ntouch /run/reached\nsleep 3\nexec %[1]s.real \"\$@\"\n" >%[1]s && chmod 755 %[1]s`, program))
+	guest.Must(t, fmt.Sprintf(`mkdir -p /real && mv %[1]s /real && printf "#!/bin/sh\ntouch /run/reached\nsleep 3\nexec /real/%[2]s \"\$@\"\n" >%[1]s && chmod 755 %[1]s`,
+		program, filepath.Base(program)))
 }
 
 // reached waits until the guest runs the slow program.
