@@ -149,6 +149,7 @@ func ForgetKilled(t testing.TB, p *Pod) (folders []string) {
 	if _, err := os.Stat("/run/kata-tes/" + p.ID); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the sandbox's folder of ours is still there (%v)", err)
 	}
+	awaitDeletes(t, p)
 	for _, parent := range []string{
 		"/run/vc/vm", "/run/vc/sbs", "/run/kata-containers/shared/sandboxes",
 		filepath.Join(p.containerd.state, "io.containerd.runtime.v2.task/k8s.io"),
@@ -163,4 +164,27 @@ func ForgetKilled(t testing.TB, p *Pod) (folders []string) {
 		}
 	}
 	return folders
+}
+
+// awaitDeletes waits for the ends of a killed pod's processes, and of each
+// `delete`, of its containers as well: one that containerd no longer waits for
+// writes Kata's state again when its own waiting has ended.
+func awaitDeletes(t testing.TB, p *Pod) {
+	t.Helper()
+	for deadline := time.Now().Add(leftLimit); ; time.Sleep(100 * time.Millisecond) {
+		running, err := Processes(func(process Process) bool {
+			return shimsAndMachines(process) && (process.has(p.ID) || process.Args[len(process.Args)-1] == "delete")
+		})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if len(running) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("processes of the killed sandbox %s run on: %v", p.ID, running)
+			return
+		}
+	}
 }
