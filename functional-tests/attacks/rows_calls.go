@@ -32,7 +32,7 @@ var callRows = []Group{
 	{"call", "Connections and frames", []Attack{
 		{ID: "flood", Host: "opens 400 connections and keeps them", Must: "all but 16 are hung up on; descriptors and memory stay bounded; with the flood's end it serves again", Gain: "the guest's memory or descriptors"},
 		{ID: "half-open", Host: "opens 16 connections and sends half a header on each", Must: "they are kept until they are idle for too long; with their end it serves again", Gain: "as above. (Meanwhile nobody is served: a host can always not call.)"},
-		{ID: "calls", Host: "sends 100 calls at once on one connection", Must: "16 are worked on, the others are refused", Gain: "as above", Code: codes.ResourceExhausted, Says: "calls at a time"},
+		{ID: "calls", Host: "sends 24 calls at once on one connection", Must: "16 are worked on, the others are refused", Gain: "as above", Code: codes.ResourceExhausted, Says: "calls at a time"},
 		{ID: "oversized", Host: "announces a frame of 4 MiB", Must: hungUp, Gain: "memory for what never comes"},
 		{ID: "truncated", Host: "announces 100 bytes, sends 10 and hangs up", Must: "the connection ends; the next one is served", Gain: "a guest that waits for good"},
 		{ID: "garbage", Host: "speaks HTTP, TLS and noise", Must: hungUp, Gain: "a parser that falls over"},
