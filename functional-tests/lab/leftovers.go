@@ -166,6 +166,21 @@ func ForgetKilled(t testing.TB, p *Pod) (folders []string) {
 	return folders
 }
 
+// ForgetBundle removes the bundle that containerd keeps of a container whose
+// sandbox ended while it was being started: Kata's `delete` of a container fails
+// where the sandbox is gone, and containerd keeps what it failed for.
+func ForgetBundle(t testing.TB, c *Container) {
+	t.Helper()
+	awaitDeletes(t, c.pod)
+	folder := filepath.Join(c.pod.containerd.state, "io.containerd.runtime.v2.task/k8s.io", c.ID)
+	if _, err := os.Stat(folder); err == nil {
+		t.Logf("left by containerd: %s", folder)
+	}
+	if err := os.RemoveAll(folder); err != nil {
+		t.Errorf("removing what containerd left: %v", err)
+	}
+}
+
 // awaitDeletes waits for the ends of a killed pod's processes, and of each
 // `delete`, of its containers as well: one that containerd no longer waits for
 // writes Kata's state again when its own waiting has ended.

@@ -72,6 +72,7 @@ func TestStoppedAtAnyMoment(t *testing.T) {
 			// Started a moment before, or refused: both are an end.
 			t.Logf("the container's start ended with: %v", <-ended)
 			require.NoError(t, pod.Remove(t.Context()))
+			lab.ForgetBundle(t, created)
 			// That nobody holds the volume is seen when it is removed.
 		})
 	}
