@@ -4,12 +4,10 @@
 package server
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"io"
 	"net"
-	"path/filepath"
 	"slices"
 	"sync"
 	"syscall"
@@ -18,11 +16,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/containerd/ttrpc"
-	"github.com/kata-tes/kata-tes/agent-ext/config"
 	"github.com/kata-tes/kata-tes/agent-ext/store"
 	"github.com/kata-tes/kata-tes/agentproto"
 	agentv1 "github.com/kata-tes/kata-tes/agentproto/v1"
-	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
@@ -61,26 +57,8 @@ func (p pipes) dial() net.Conn {
 // servePipes starts a server whose store never finds a disk.
 func servePipes(t testing.TB) (pipes, *store.Store) {
 	t.Helper()
-	log := logrus.New()
-	log.SetOutput(io.Discard)
-	c := config.Default()
-	c.HeaderDirectory = memory(t)
-	s := c.Stores[agentproto.ImageStore]
-	s.FindTimeout = config.Duration(time.Hour)
-	s.MountPoints = []string{filepath.Join(t.TempDir(), "image")}
-	c.Stores[agentproto.ImageStore] = s
-	target, err := store.New(agentproto.ImageStore, c, nil, logrus.NewEntry(log))
-	require.NoError(t, err)
 	listener := pipes{accepted: make(chan net.Conn), closed: make(chan struct{}), once: &sync.Once{}}
-	server := &Server{Stores: map[string]*store.Store{agentproto.ImageStore: target}, Agent: "1.2.3", Idle: time.Minute, Log: logrus.NewEntry(log)}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(ctx, listener) }()
-	t.Cleanup(func() {
-		cancel()
-		require.NoError(t, <-ended)
-	})
-	return listener, target
+	return listener, serveOn(t, listener, time.Minute)
 }
 
 // request is a frame that calls a method of ours.

@@ -35,6 +35,16 @@ const patience = 20 * time.Second
 // serve starts a server whose store never finds a disk, and gives its socket.
 func serve(t *testing.T, idle time.Duration) string {
 	t.Helper()
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := Listen("unix://" + path)
+	require.NoError(t, err)
+	serveOn(t, l, idle)
+	return path
+}
+
+// serveOn starts a server whose store never finds a disk, and gives that.
+func serveOn(t testing.TB, l net.Listener, idle time.Duration) *store.Store {
+	t.Helper()
 	log := logrus.New()
 	log.SetOutput(io.Discard)
 	c := config.Default()
@@ -44,9 +54,6 @@ func serve(t *testing.T, idle time.Duration) string {
 	s.MountPoints = []string{filepath.Join(t.TempDir(), "image")}
 	c.Stores[agentproto.ImageStore] = s
 	target, err := store.New(agentproto.ImageStore, c, nil, logrus.NewEntry(log))
-	require.NoError(t, err)
-	path := filepath.Join(t.TempDir(), "s")
-	l, err := Listen("unix://" + path)
 	require.NoError(t, err)
 	server := &Server{
 		Stores: map[string]*store.Store{agentproto.ImageStore: target},
@@ -59,7 +66,7 @@ func serve(t *testing.T, idle time.Duration) string {
 		cancel()
 		require.NoError(t, <-ended)
 	})
-	return path
+	return target
 }
 
 // memory is a directory in memory, as the header's must be.

@@ -152,18 +152,26 @@ func ForgetKilled(t testing.TB, p *Pod) (folders []string) {
 	awaitDeletes(t, p)
 	for _, parent := range []string{
 		"/run/vc/vm", "/run/vc/sbs", "/run/kata-containers/shared/sandboxes",
-		filepath.Join(p.containerd.state, "io.containerd.runtime.v2.task/k8s.io"),
+		p.containerd.bundles(),
 	} {
-		folder := filepath.Join(parent, p.ID)
-		if _, err := os.Stat(folder); err == nil {
-			t.Logf("left by Kata or containerd: %s", folder)
+		if folder := filepath.Join(parent, p.ID); forget(t, folder) {
 			folders = append(folders, folder)
-		}
-		if err := os.RemoveAll(folder); err != nil {
-			t.Errorf("removing what Kata left: %v", err)
 		}
 	}
 	return folders
+}
+
+// forget removes a folder of Kata's or containerd's and says whether it was there.
+func forget(t testing.TB, folder string) bool {
+	t.Helper()
+	_, err := os.Stat(folder)
+	if err == nil {
+		t.Logf("left by Kata or containerd: %s", folder)
+	}
+	if err := os.RemoveAll(folder); err != nil {
+		t.Errorf("removing what Kata or containerd left: %v", err)
+	}
+	return err == nil
 }
 
 // ForgetBundle removes the bundle that containerd keeps of a container whose
@@ -172,13 +180,12 @@ func ForgetKilled(t testing.TB, p *Pod) (folders []string) {
 func ForgetBundle(t testing.TB, c *Container) {
 	t.Helper()
 	awaitDeletes(t, c.pod)
-	folder := filepath.Join(c.pod.containerd.state, "io.containerd.runtime.v2.task/k8s.io", c.ID)
-	if _, err := os.Stat(folder); err == nil {
-		t.Logf("left by containerd: %s", folder)
-	}
-	if err := os.RemoveAll(folder); err != nil {
-		t.Errorf("removing what containerd left: %v", err)
-	}
+	forget(t, filepath.Join(c.pod.containerd.bundles(), c.ID))
+}
+
+// bundles is the folder of the containers' bundles.
+func (c *Containerd) bundles() string {
+	return filepath.Join(c.state, "io.containerd.runtime.v2.task/k8s.io")
 }
 
 // awaitDeletes waits for the ends of a killed pod's processes, and of each
