@@ -517,7 +517,11 @@ type StatusResponse struct {
 	SizeBytes uint64 `protobuf:"varint,3,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
 	UsedBytes uint64 `protobuf:"varint,4,opt,name=used_bytes,json=usedBytes,proto3" json:"used_bytes,omitempty"`
 	// For FAILED: what could not be undone.
-	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// What the guest's configuration makes of a disk for this store, whatever
+	// its state: the name of a profile, e.g. "integrity". Empty from a guest
+	// that is older than this field.
+	Profile       string `protobuf:"bytes,6,opt,name=profile,proto3" json:"profile,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -583,6 +587,13 @@ func (x *StatusResponse) GetUsedBytes() uint64 {
 func (x *StatusResponse) GetReason() string {
 	if x != nil {
 		return x.Reason
+	}
+	return ""
+}
+
+func (x *StatusResponse) GetProfile() string {
+	if x != nil {
+		return x.Profile
 	}
 	return ""
 }
@@ -700,7 +711,7 @@ const file_v1_trusted_store_proto_rawDesc = "" +
 	"\aRefusal\x120\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x18.katates.agent.v1.ReasonR\x06reason\"%\n" +
 	"\rStatusRequest\x12\x14\n" +
-	"\x05store\x18\x01 \x01(\tR\x05store\"\xad\x01\n" +
+	"\x05store\x18\x01 \x01(\tR\x05store\"\xc7\x01\n" +
 	"\x0eStatusResponse\x12-\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x17.katates.agent.v1.StateR\x05state\x12\x16\n" +
 	"\x06marker\x18\x02 \x01(\tR\x06marker\x12\x1d\n" +
@@ -708,7 +719,8 @@ const file_v1_trusted_store_proto_rawDesc = "" +
 	"size_bytes\x18\x03 \x01(\x04R\tsizeBytes\x12\x1d\n" +
 	"\n" +
 	"used_bytes\x18\x04 \x01(\x04R\tusedBytes\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason\">\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x18\n" +
+	"\aprofile\x18\x06 \x01(\tR\aprofile\">\n" +
 	"\x0eReleaseRequest\x12\x14\n" +
 	"\x05store\x18\x01 \x01(\tR\x05store\x12\x16\n" +
 	"\x06marker\x18\x02 \x01(\tR\x06marker\"\x11\n" +

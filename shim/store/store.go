@@ -59,6 +59,11 @@ type Store struct {
 	device hostdev.Number
 	// refused is why the store is not ready though somebody asked for it.
 	refused error
+	// since is when the store came into the state that Status tells.
+	since time.Time
+	// marker and guest are those of the last attempt that got so far.
+	marker agentproto.Marker
+	guest  Guest
 
 	// undo takes back what the running attempt did, or what an earlier one left
 	// behind. Only the running attempt touches it.
@@ -74,7 +79,7 @@ func New(o Options) *Store {
 	if o.LateStore == "" {
 		o.LateStore = config.LateWarn
 	}
-	s := &Store{Options: o}
+	s := &Store{Options: o, since: time.Now()}
 	s.life, s.end = context.WithCancelCause(context.Background())
 	return s
 }
@@ -114,7 +119,7 @@ func (s *Store) join(device hostdev.Number, container string) (*attempt, error) 
 		return nil, context.Cause(s.life)
 	}
 	if err := s.checkOrder(device); err != nil {
-		s.refused = err
+		s.refuse(err)
 		return nil, err
 	}
 	return s.begin(device, container), nil
@@ -128,7 +133,7 @@ func (s *Store) begin(device hostdev.Number, container string) *attempt {
 		began:  time.Now(),
 		done:   make(chan struct{}),
 	}
-	s.running, s.device = a, device
+	s.running, s.device, s.since = a, device, a.began
 	s.attempts.Go(func() { s.finish(a, s.prepare(a)) })
 	return a
 }
@@ -145,6 +150,7 @@ func (s *Store) finish(a *attempt, err error) {
 	}
 	s.mu.Lock()
 	s.running, s.ready, s.refused = nil, err == nil, err
+	s.marker, s.guest, s.since = a.marker, a.guest, time.Now()
 	s.mu.Unlock()
 	a.err = err
 	close(a.done)
@@ -184,9 +190,12 @@ func (s *Store) Refuse(container string, reason error) {
 	defer s.mu.Unlock()
 	s.ask(container)
 	if !s.ready && s.running == nil {
-		s.refused = reason
+		s.refuse(reason)
 	}
 }
+
+// refuse notes why the store is not ready. The caller holds mu.
+func (s *Store) refuse(reason error) { s.refused, s.since = reason, time.Now() }
 
 // Close ends a preparation that still runs and waits until it has been undone,
 // which the time limits bound. A store that is ready stays as it is: it ends
