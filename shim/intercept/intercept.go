@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/sirupsen/logrus"
 
@@ -55,6 +56,8 @@ type Interceptor struct {
 	store      *store.Store
 	metrics    *metrics.Node
 	log        *logrus.Entry
+	// pod is nil until a container has told it.
+	pod atomic.Pointer[ocispec.Pod]
 }
 
 // New makes the interceptor of a sandbox.
@@ -124,6 +127,7 @@ func (i *Interceptor) create(ctx context.Context, id, bundle string) error {
 	if err != nil {
 		return err
 	}
+	i.notePod(spec)
 	request, err := spec.Store(i.devicePath)
 	if err == nil && request == nil {
 		return i.pass(id, spec)
