@@ -62,10 +62,12 @@ func TestReportOfAGuestThatDoesNotTell(t *testing.T) {
 		make func(t *testing.T, p *pod)
 		want string
 	}{
-		"silent":   {func(t *testing.T, p *pod) { p.port.beSilent(t) }, "does not answer"},
-		"absent":   {func(t *testing.T, p *pod) { p.port.beAbsent(t) }, "no kata-tes-agent"},
-		"another":  {func(_ *testing.T, _ *pod) {}, "does not have this store"},
-		"an error": {func(_ *testing.T, p *pod) { p.guest.set(func(g *fakeGuest) { g.onStatus = failing(status.Error(codes.Internal, "no")) }) }, "no"},
+		"silent":  {func(t *testing.T, p *pod) { p.port.beSilent(t) }, "does not answer"},
+		"absent":  {func(t *testing.T, p *pod) { p.port.beAbsent(t) }, "no kata-tes-agent"},
+		"another": {func(_ *testing.T, _ *pod) {}, "does not have this store"},
+		"an error": {func(_ *testing.T, p *pod) {
+			p.guest.set(func(g *fakeGuest) { g.onStatus = failing(status.Error(codes.Internal, "no")) })
+		}, "no"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPod(t, unhurried)
