@@ -1,0 +1,84 @@
+// Copyright (c) 2026 The kata-tes Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package command
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kata-tes/kata-tes/cmd/kata-tes/doctor"
+	"github.com/kata-tes/kata-tes/cmd/kata-tes/output"
+)
+
+func newDoctor(version string) *cobra.Command {
+	var (
+		format  = output.Table
+		options = doctor.Options{Version: version}
+	)
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Check everything that a trusted store needs on this node",
+		Long: `Check everything that a trusted store needs on this node, from devices and
+programs over the configurations of containerd and Kata to the monitor and the
+guest of each running sandbox, and say what is wrong and what to do. Nothing is
+changed. It works before, after and without an installation.
+
+Each check is ok, warning, wrong or unknown (it could not be made).
+
+Exit status: 0 where nothing is wrong or unknown, else 1.`,
+		Example: `  # what is missing for a handler, before it is installed
+  kata-tes doctor --runtime kata-qemu-tdx
+
+  # what is wrong, for a script
+  kata-tes doctor -o json | jq -r '.findings[] | select(.outcome == "wrong") | .remedy'`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			findings, err := doctor.Examine(cmd.Context(), options)
+			if err != nil {
+				return err
+			}
+			if err := printFindings(cmd.OutOrStdout(), format, findings); err != nil {
+				return err
+			}
+			if !findings.AllWell() {
+				return errFound
+			}
+			return nil
+		},
+	}
+	formatFlag(cmd, &format)
+	cmd.Flags().StringVar(&options.Root, "root", "/", "the node's root folder, where it is mounted in a container")
+	cmd.Flags().StringSliceVar(&options.Runtimes, "runtime", nil, "handlers to look at (default those that run behind kata-tes)")
+	cmd.Flags().StringVar(&options.ContainerdConfig, "containerd-config", "", "containerd's main configuration file, as the node has it (default where it usually is)")
+	return cmd
+}
+
+// printFindings has a paragraph for each subject, and below each finding that
+// isn't ok what to do.
+func printFindings(w io.Writer, format output.Format, findings doctor.Findings) error {
+	if format == output.JSON {
+		return format.Print(w, struct {
+			OK       bool            `json:"ok"`
+			Findings doctor.Findings `json:"findings"`
+		}{findings.AllWell(), findings}, nil, nil)
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	subject := ""
+	for _, f := range findings {
+		if f.Subject != subject {
+			subject = f.Subject
+			fmt.Fprintf(table, "%s\n", subject)
+		}
+		fmt.Fprintf(table, "  %s\t%s\t%s\n", f.Outcome, f.Check, f.Detail)
+		if f.Remedy != "" {
+			fmt.Fprintf(table, "  \t\t→ %s\n", f.Remedy)
+		}
+	}
+	fmt.Fprintf(table, "\n%d ok, %d warnings, %d wrong, %d unknown\n",
+		findings.Count(doctor.OK), findings.Count(doctor.Warning), findings.Count(doctor.Wrong), findings.Count(doctor.Unknown))
+	return table.Flush()
+}
