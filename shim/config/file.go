@@ -93,6 +93,10 @@ func LoadBelow(dir string) (*File, error) {
 	return f, nil
 }
 
+// Parse checks the content of a file that need not be in place; path is for error
+// messages.
+func Parse(path string, content []byte) (*File, error) { return parse(path, content) }
+
 func parse(path string, content []byte) (*File, error) {
 	var written struct {
 		Defaults section   `toml:"defaults"`

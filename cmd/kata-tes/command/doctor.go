@@ -14,10 +14,10 @@ import (
 	"github.com/kata-tes/kata-tes/cmd/kata-tes/output"
 )
 
-func newDoctor(version string) *cobra.Command {
+func newDoctor() *cobra.Command {
 	var (
 		format  = output.Table
-		options = doctor.Options{Version: version}
+		options doctor.Options
 	)
 	cmd := &cobra.Command{
 		Use:   "doctor",
@@ -37,6 +37,7 @@ Exit status: 0 where nothing is wrong or unknown, else 1.`,
   kata-tes doctor -o json | jq -r '.findings[] | select(.outcome == "wrong") | .remedy'`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			options.Version = cmd.Root().Version
 			findings, err := doctor.Examine(cmd.Context(), options)
 			if err != nil {
 				return err

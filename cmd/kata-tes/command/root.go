@@ -83,15 +83,17 @@ Exit status: 0 done, 1 failed or something to mend was found, 2 wrong usage.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(commands(version)...)
+	root.AddCommand(commands()...)
 	return root
 }
 
 // commands are all of them, in the order in which an operator meets them.
-func commands(version string) []*cobra.Command {
+func commands() []*cobra.Command {
 	return []*cobra.Command{
-		newDoctor(version),
+		newDoctor(),
+		newInstall(),
 		newStatus(),
+		newUninstall(),
 	}
 }
 

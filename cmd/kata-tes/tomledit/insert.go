@@ -14,7 +14,7 @@ import (
 // table above it that is. It says what it added.
 func (o *outline) insert(path []string, raw, beside string) ([]byte, *Change, error) {
 	table, name := path[:len(path)-1], path[len(path)-1]
-	line := writeKey(name) + " = " + raw
+	line := Key(name) + " = " + raw
 	change := &Change{Path: path, After: &raw}
 	if k, found := o.find(table); found && len(table) > 0 {
 		edited, err := o.insertInline(k, line)
@@ -113,8 +113,8 @@ func (o *outline) remove(k key) []byte {
 	return splice(o.text, from, to, "")
 }
 
-// writeKey writes one part of a key, bare where it can be.
-func writeKey(name string) string {
+// Key writes one part of a key, bare where it can be.
+func Key(name string) string {
 	bare := func(r rune) bool {
 		return r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == '_'
 	}
