@@ -6,7 +6,7 @@ package command
 import (
 	"fmt"
 	"io"
-	"text/tabwriter"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -67,19 +67,34 @@ func printFindings(w io.Writer, format output.Format, findings doctor.Findings) 
 			Findings doctor.Findings `json:"findings"`
 		}{findings.AllWell(), findings}, nil, nil)
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	outcomes, checks := 0, 0
+	for _, f := range findings {
+		outcomes, checks = max(outcomes, len(f.Outcome)), max(checks, len(f.Check))
+	}
+	var text strings.Builder
 	subject := ""
 	for _, f := range findings {
 		if f.Subject != subject {
 			subject = f.Subject
-			fmt.Fprintf(table, "%s\n", subject)
+			fmt.Fprintln(&text, subject)
 		}
-		fmt.Fprintf(table, "  %s\t%s\t%s\n", f.Outcome, f.Check, f.Detail)
+		fmt.Fprintf(&text, "  %-*s  %-*s  %s\n", outcomes, f.Outcome, checks, f.Check, f.Detail)
 		if f.Remedy != "" {
-			fmt.Fprintf(table, "  \t\t→ %s\n", f.Remedy)
+			fmt.Fprintf(&text, "  %*s  → %s\n", outcomes+2+checks, "", f.Remedy)
 		}
 	}
-	fmt.Fprintf(table, "\n%d ok, %d warnings, %d wrong, %d unknown\n",
-		findings.Count(doctor.OK), findings.Count(doctor.Warning), findings.Count(doctor.Wrong), findings.Count(doctor.Unknown))
-	return table.Flush()
+	text.WriteString("\n" + summary(findings) + "\n")
+	_, err := io.WriteString(w, text.String())
+	return err
+}
+
+// summary counts the outcomes that there are: "23 ok, 1 wrong".
+func summary(findings doctor.Findings) string {
+	var counts []string
+	for _, outcome := range []doctor.Outcome{doctor.OK, doctor.Warning, doctor.Wrong, doctor.Unknown} {
+		if n := findings.Count(outcome); n > 0 {
+			counts = append(counts, fmt.Sprintf("%d %s", n, outcome))
+		}
+	}
+	return strings.Join(counts, ", ")
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
 	"strings"
 )
@@ -92,7 +93,7 @@ func (h handler) checkHypervisor(context.Context) (string, error) {
 		return "", errors.New("no file names a path in [hypervisor.qemu]")
 	}
 	for _, file := range h.Kata.DropIns {
-		if strings.Contains(file, "kata-tes") && file != h.Kata.QEMUPathFile {
+		if strings.Contains(path.Base(file), "kata-tes") && file != h.Kata.QEMUPathFile {
 			return "", wrongf("take path out of "+h.Kata.QEMUPathFile+", or give our drop-in a name that sorts behind it",
 				"there is no monitor, and so no store: Kata starts %s, because %s comes after our drop-in %s", h.Kata.QEMUPath, h.Kata.QEMUPathFile, file)
 		}
