@@ -11,9 +11,6 @@ import (
 
 // formatFlag gives a command the flag --output.
 func formatFlag(cmd *cobra.Command, format *output.Format) {
-	const name = "output"
-	cmd.Flags().VarP(format, name, "o", "how to print: table or json")
-	// Fails only for a flag that isn't there.
-	_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(
-		[]string{string(output.Table), string(output.JSON)}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.Flags().VarP(format, "output", "o", "how to print: table or json")
+	complete(cmd, "output", []string{string(output.Table), string(output.JSON)})
 }

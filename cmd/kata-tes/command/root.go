@@ -91,6 +91,7 @@ Exit status: 0 done, 1 failed or something to mend was found, 2 wrong usage.`,
 func commands() []*cobra.Command {
 	return []*cobra.Command{
 		newDoctor(),
+		newGuestImage(),
 		newInstall(),
 		newStatus(),
 		newUninstall(),
