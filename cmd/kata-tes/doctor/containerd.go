@@ -21,10 +21,10 @@ const onContainerd = "containerd"
 // containerdChecks are about containerd, and which of its handlers are ours.
 func (d *doctor) containerdChecks() []check {
 	return []check{
-		{onContainerd, "configuration", d.checkContainerd, "install containerd, or name its configuration with --containerd-config"},
-		{onContainerd, "version", d.checkContainerdVersion, "use containerd 1.6, 1.7 or 2.x"},
-		{onContainerd, "process", d.checkContainerdProcess, "start it: systemctl start containerd"},
-		{onContainerd, "handler", d.checkHandlers, "kata-tes install --runtime NAME"},
+		{onContainerd, "configuration", d.checkContainerd, "install containerd, or name its configuration with --containerd-config", 0},
+		{onContainerd, "version", d.checkContainerdVersion, "use containerd 1.6, 1.7 or 2.x", 0},
+		{onContainerd, "process", d.checkContainerdProcess, "start it: systemctl start containerd", 0},
+		{onContainerd, "handler", d.checkHandlers, "kata-tes install --runtime NAME", 0},
 	}
 }
 

@@ -4,6 +4,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -16,8 +17,12 @@ import (
 	"github.com/kata-tes/kata-tes/shim/config"
 )
 
-// limit bounds each check: a device or a file system that hangs is a finding.
-const limit = 15 * time.Second
+const (
+	// limit bounds each check: a device or a file system that hangs is a finding.
+	limit = 15 * time.Second
+	// imageLimit is for one that reads a whole guest image.
+	imageLimit = 2 * time.Minute
+)
 
 // check is one thing to look at.
 type check struct {
@@ -26,6 +31,8 @@ type check struct {
 	look func(ctx context.Context) (string, error)
 	// remedy is what to do unless the error knows better.
 	remedy string
+	// limit is the check's own; limit (the constant) if zero.
+	limit time.Duration
 }
 
 // Options say what to look at.
@@ -81,15 +88,15 @@ func examine(ctx context.Context, o Options, tree *node.Tree, live live) Finding
 	for _, row := range d.rows {
 		checks = append(checks, d.sandboxChecks(row)...)
 	}
-	return runAll(ctx, checks, limit)
+	return runAll(ctx, checks)
 }
 
 // runAll makes all checks at once and gives the findings in their order.
-func runAll(ctx context.Context, checks []check, limit time.Duration) Findings {
+func runAll(ctx context.Context, checks []check) Findings {
 	findings := make(Findings, len(checks))
 	var running sync.WaitGroup
 	for i, c := range checks {
-		running.Go(func() { findings[i] = c.run(ctx, limit) })
+		running.Go(func() { findings[i] = c.run(ctx, cmp.Or(c.limit, limit)) })
 	}
 	running.Wait()
 	return findings

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/kata-tes/kata-tes/cmd/kata-tes/guestimage"
 	"github.com/kata-tes/kata-tes/shim/report"
 	vcext "github.com/kata-tes/kata-tes/virtcontainers-ext"
 )
@@ -27,7 +28,7 @@ func TestAllWell(t *testing.T) {
 		require.Empty(t, f.Remedy, "%+v", f)
 	}
 	require.True(t, findings.AllWell())
-	require.Len(t, findings, 31)
+	require.Len(t, findings, 32)
 }
 
 // disease is something that is wrong with a node, and what must be said of it.
@@ -120,6 +121,15 @@ var diseases = map[string]disease{
 	"older QEMU":      {func(f *fake) { f.says[qemu] = "QEMU emulator version 6.2.0 (Debian)\n" }, "QEMU", Warning, "tested from 7 on", ""},
 	"not a QEMU":      {func(f *fake) { f.says[qemu] = "bash" }, "QEMU", Wrong, "as no QEMU does", "install"},
 	"QEMU that fails": {func(f *fake) { delete(f.says, qemu) }, "QEMU", Wrong, "cannot be run", "install"},
+	"image without the agent": {
+		func(f *fake) {
+			f.image.Checks = append(f.image.Checks, guestimage.Check{Name: "kata-tes-agent", State: guestimage.Missing, Found: "there is no program", Remedy: "put it in"},
+				guestimage.Check{Name: "unit", State: guestimage.Missing})
+		}, "guest image", Wrong, "kata-tes-agent: there is no program (and 1 more", "put it in",
+	},
+	"no image":        {func(f *fake) { f.imageErr = fs.ErrNotExist }, "guest image", Wrong, "is not there", "correct"},
+	"odd image":       {func(f *fake) { f.imageErr = errors.New("not an image") }, "guest image", Unknown, "can't be looked into: not an image", "--verify"},
+	"image not named": {func(f *fake) { f.edit(kataConfig, "image = ", "# ") }, "guest image", Wrong, "names no guest image", "initrd"},
 	"nvdimm":          {func(f *fake) { f.edit(kataConfig, "virtio-scsi", "nvdimm") }, "disk driver", Wrong, "nvdimm", "virtio-scsi"},
 	"no bridge": {
 		func(f *fake) {
@@ -292,11 +302,12 @@ func TestChecksThatHang(t *testing.T) {
 	let := make(chan struct{})
 	defer close(let)
 	began := time.Now()
+	const limit = 500 * time.Millisecond
 	findings := runAll(t.Context(), []check{
-		{"x", "hangs", func(context.Context) (string, error) { <-let; return "", nil }, ""},
-		{"x", "notices", func(ctx context.Context) (string, error) { <-ctx.Done(); return "", errors.New("too slow") }, "be quick"},
-		{"x", "well", func(context.Context) (string, error) { return "fine", nil }, ""},
-	}, 500*time.Millisecond)
+		{"x", "hangs", func(context.Context) (string, error) { <-let; return "", nil }, "", limit},
+		{"x", "notices", func(ctx context.Context) (string, error) { <-ctx.Done(); return "", errors.New("too slow") }, "be quick", limit},
+		{"x", "well", func(context.Context) (string, error) { return "fine", nil }, "", 0},
+	})
 	require.Less(t, time.Since(began), patience)
 	require.Equal(t, Findings{
 		{"x", "hangs", Unknown, "the check did not end: context deadline exceeded", ""},

@@ -22,6 +22,7 @@ import (
 
 	"github.com/kata-tes/kata-tes/agentproto"
 	agentv1 "github.com/kata-tes/kata-tes/agentproto/v1"
+	"github.com/kata-tes/kata-tes/cmd/kata-tes/guestimage"
 	"github.com/kata-tes/kata-tes/cmd/kata-tes/node"
 	"github.com/kata-tes/kata-tes/shim/report"
 	"github.com/kata-tes/kata-tes/virtcontainers-ext/rundir"
@@ -41,6 +42,9 @@ type fake struct {
 	// told is what the process of the running sandbox says; nil: nothing.
 	told  *report.Sandbox
 	guest *guest
+	// image is what is in the guest image; imageErr, why it can't be looked into.
+	image    guestimage.Report
+	imageErr error
 }
 
 const (
@@ -74,6 +78,7 @@ path = "` + qemu + `"
 valid_hypervisor_paths = ["` + qemu + `"]
 enable_annotations = ["kernel_params"]
 confidential_guest = true
+image = "/opt/kata/share/kata-containers/kata.img"
 default_bridges = 1
 block_device_driver = "virtio-scsi"
 [agent.kata]
@@ -126,6 +131,12 @@ func newFake(t *testing.T) *fake {
 			return "", errors.New("cannot be run")
 		},
 		machine: func(context.Context, string) (string, error) { return "unix://" + f.path("guest"), nil },
+	}
+	f.image = guestimage.Report{Agent: &guestimage.Agent{Version: version}, Checks: []guestimage.Check{{Name: "kata-tes-agent", State: guestimage.OK}}}
+	f.live.inspect = func(_ context.Context, image, config string) (guestimage.Report, error) {
+		require.Equal(t, "/opt/kata/share/kata-containers/kata.img", image)
+		require.Equal(t, kataConfig, config)
+		return f.image, f.imageErr
 	}
 	for name, text := range files {
 		f.write(name, text)

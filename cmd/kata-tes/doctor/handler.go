@@ -25,8 +25,10 @@ func (d *doctor) handlerChecks(found node.Handler) []check {
 	h := handler{d, found}
 	install := "kata-tes install --runtime " + h.Name
 	on := func(name string, look func(context.Context) (string, error), remedy string) check {
-		return check{"handler " + h.Name, name, look, remedy}
+		return check{"handler " + h.Name, name, look, remedy, 0}
 	}
+	image := on("guest image", h.checkImage, "kata-tes guest-image")
+	image.limit = imageLimit
 	return []check{
 		on("runtime", h.checkRuntime, install),
 		on("shim", h.checkShim, "put "+node.ShimName+" into /usr/local/bin, mode 0755 ("+install+" does)"),
@@ -39,6 +41,7 @@ func (d *doctor) handlerChecks(found node.Handler) []check {
 		on("monitor wrapper", h.checkWrapper, "put "+node.WrapperName+" where the Kata configuration names it, mode 0755 ("+install+" does)"),
 		on("hypervisor's paths", h.checkPaths, "add the wrapper to valid_hypervisor_paths in the drop-in ("+install+" does)"),
 		on("QEMU", h.checkQEMU, "install Kata's QEMU, or name one by hypervisor in /etc/kata-tes/config.toml"),
+		image,
 		on("disk driver", h.checkDriver, `set block_device_driver = "virtio-scsi" in [hypervisor.qemu] of the Kata configuration`),
 		on("root rights of QEMU", h.checkRootless, "set rootless = false in [hypervisor.qemu] of the Kata configuration"),
 		on("confidential guest", h.checkConfidential, "turn TDX or SEV-SNP on in firmware and kernel, or use a handler without it"),

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/kata-tes/kata-tes/cmd/kata-tes/guestimage"
 	vcext "github.com/kata-tes/kata-tes/virtcontainers-ext"
 	"github.com/kata-tes/kata-tes/virtcontainers-ext/rundir"
 )
@@ -28,6 +29,8 @@ type live struct {
 	run func(ctx context.Context, program string, args ...string) (string, error)
 	// machine finds a sandbox's monitor and gives its guest's address.
 	machine func(ctx context.Context, sandbox string) (agentURL string, err error)
+	// inspect looks into a guest image.
+	inspect func(ctx context.Context, image, kataConfig string) (guestimage.Report, error)
 }
 
 const (
@@ -61,6 +64,9 @@ func hostOf(root string) live {
 				return "", err
 			}
 			return found.AgentURL(), nil
+		},
+		inspect: func(ctx context.Context, image, kataConfig string) (guestimage.Report, error) {
+			return inspect(ctx, root, image, kataConfig)
 		},
 	}
 }

@@ -23,19 +23,19 @@ const (
 // nodeChecks are about the machine, whatever is installed on it.
 func (d *doctor) nodeChecks() []check {
 	return []check{
-		{onNode, "root rights", d.checkRights, "run kata-tes as root"},
-		{onNode, "KVM", d.checkDevice("/dev/kvm"), "load the module kvm_intel or kvm_amd (modprobe), and turn virtualization on in the firmware"},
-		{onNode, "vhost-vsock", d.checkDevice("/dev/vhost-vsock"), "load the module (modprobe vhost_vsock) and have it loaded at boot: echo vhost_vsock >/etc/modules-load.d/kata-tes.conf"},
-		{onNode, "configuration", d.checkConfig, "correct the file, then this check again; running pods keep what they were started with"},
+		{onNode, "root rights", d.checkRights, "run kata-tes as root", 0},
+		{onNode, "KVM", d.checkDevice("/dev/kvm"), "load the module kvm_intel or kvm_amd (modprobe), and turn virtualization on in the firmware", 0},
+		{onNode, "vhost-vsock", d.checkDevice("/dev/vhost-vsock"), "load the module (modprobe vhost_vsock) and have it loaded at boot: echo vhost_vsock >/etc/modules-load.d/kata-tes.conf", 0},
+		{onNode, "configuration", d.checkConfig, "correct the file, then this check again; running pods keep what they were started with", 0},
 	}
 }
 
 // folderChecks are about what our shims leave in /run.
 func (d *doctor) folderChecks() []check {
 	return []check{
-		{onPods, "folder of the sandboxes", d.checkRunFolder, "chown root: and chmod 0711 " + rundir.Root},
-		{onPods, "metrics", d.checkMetrics, "remove " + rundir.MetricsPath(rundir.Root) + "; the next pod makes it again, with counters from 0"},
-		{onPods, "running sandboxes", d.checkList, "run kata-tes as root"},
+		{onPods, "folder of the sandboxes", d.checkRunFolder, "chown root: and chmod 0711 " + rundir.Root, 0},
+		{onPods, "metrics", d.checkMetrics, "remove " + rundir.MetricsPath(rundir.Root) + "; the next pod makes it again, with counters from 0", 0},
+		{onPods, "running sandboxes", d.checkList, "run kata-tes as root", 0},
 	}
 }
 

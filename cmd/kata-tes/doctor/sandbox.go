@@ -36,10 +36,10 @@ func (d *doctor) sandboxChecks(row status.Row) []check {
 	}
 	again := "delete the pod and create it again"
 	return []check{
-		{subject, "process", s.checkProcess, again},
-		{subject, "monitor", s.checkMonitor, again},
-		{subject, "guest", s.checkGuest, "use a guest image with the kata-tes-agent of this release (kata-tes guest-image), then " + again},
-		{subject, "store", s.checkStore, again},
+		{subject, "process", s.checkProcess, again, 0},
+		{subject, "monitor", s.checkMonitor, again, 0},
+		{subject, "guest", s.checkGuest, "use a guest image with the kata-tes-agent of this release (kata-tes guest-image), then " + again, 0},
+		{subject, "store", s.checkStore, again, 0},
 	}
 }
 
