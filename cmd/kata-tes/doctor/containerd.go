@@ -16,15 +16,14 @@ import (
 	"github.com/kata-tes/kata-tes/cmd/kata-tes/node"
 )
 
-const onContainerd = "containerd"
-
 // containerdChecks are about containerd, and which of its handlers are ours.
 func (d *doctor) containerdChecks() []check {
+	on := about("containerd")
 	return []check{
-		{onContainerd, "configuration", d.checkContainerd, "install containerd, or name its configuration with --containerd-config", 0},
-		{onContainerd, "version", d.checkContainerdVersion, "use containerd 1.6, 1.7 or 2.x", 0},
-		{onContainerd, "process", d.checkContainerdProcess, "start it: systemctl start containerd", 0},
-		{onContainerd, "handler", d.checkHandlers, "kata-tes install --runtime NAME", 0},
+		on("configuration", d.checkContainerd, "install containerd, or name its configuration with --containerd-config"),
+		on("version", d.checkContainerdVersion, "use containerd 1.6, 1.7 or 2.x"),
+		on("process", d.checkContainerdProcess, "start it: systemctl start containerd"),
+		on("handler", d.checkHandlers, "kata-tes install --runtime NAME"),
 	}
 }
 

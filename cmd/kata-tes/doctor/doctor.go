@@ -4,7 +4,6 @@
 package doctor
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -22,6 +21,9 @@ const (
 	limit = 15 * time.Second
 	// imageLimit is for one that reads a whole guest image.
 	imageLimit = 2 * time.Minute
+	// atOnce is how many checks are made at a time: a node may have hundreds of
+	// sandboxes, and a check that waits for the others would seem to hang.
+	atOnce = 32
 )
 
 // check is one thing to look at.
@@ -31,8 +33,21 @@ type check struct {
 	look func(ctx context.Context) (string, error)
 	// remedy is what to do unless the error knows better.
 	remedy string
-	// limit is the check's own; limit (the constant) if zero.
+	// limit bounds the look.
 	limit time.Duration
+}
+
+// about gives the way to make checks of one subject.
+func about(subject string) func(name string, look func(context.Context) (string, error), remedy string) check {
+	return func(name string, look func(context.Context) (string, error), remedy string) check {
+		return check{subject, name, look, remedy, limit}
+	}
+}
+
+// within is the check with a limit of its own.
+func (c check) within(limit time.Duration) check {
+	c.limit = limit
+	return c
 }
 
 // Options say what to look at.
@@ -91,20 +106,25 @@ func examine(ctx context.Context, o Options, tree *node.Tree, live live) Finding
 	return runAll(ctx, checks)
 }
 
-// runAll makes all checks at once and gives the findings in their order.
+// runAll gives the findings in the checks' order.
 func runAll(ctx context.Context, checks []check) Findings {
 	findings := make(Findings, len(checks))
 	var running sync.WaitGroup
+	slots := make(chan struct{}, atOnce)
 	for i, c := range checks {
-		running.Go(func() { findings[i] = c.run(ctx, cmp.Or(c.limit, limit)) })
+		slots <- struct{}{}
+		running.Go(func() {
+			defer func() { <-slots }()
+			findings[i] = c.run(ctx)
+		})
 	}
 	running.Wait()
 	return findings
 }
 
 // run leaves a look that hangs to itself.
-func (c check) run(ctx context.Context, limit time.Duration) Finding {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+func (c check) run(ctx context.Context) Finding {
+	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	found := make(chan Finding, 1)
 	go func() { found <- c.finding(c.look(ctx)) }()
@@ -117,7 +137,7 @@ func (c check) run(ctx context.Context, limit time.Duration) Finding {
 	select {
 	case f := <-found:
 		return f
-	case <-time.After(limit / 10):
+	case <-time.After(c.limit / 10):
 		return c.finding("", unknownf("", "the check did not end: %v", context.Cause(ctx)))
 	}
 }

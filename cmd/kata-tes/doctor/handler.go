@@ -24,11 +24,7 @@ type handler struct {
 func (d *doctor) handlerChecks(found node.Handler) []check {
 	h := handler{d, found}
 	install := "kata-tes install --runtime " + h.Name
-	on := func(name string, look func(context.Context) (string, error), remedy string) check {
-		return check{"handler " + h.Name, name, look, remedy, 0}
-	}
-	image := on("guest image", h.checkImage, "kata-tes guest-image")
-	image.limit = imageLimit
+	on := about("handler " + h.Name)
 	return []check{
 		on("runtime", h.checkRuntime, install),
 		on("shim", h.checkShim, "put "+node.ShimName+" into /usr/local/bin, mode 0755 ("+install+" does)"),
@@ -41,7 +37,7 @@ func (d *doctor) handlerChecks(found node.Handler) []check {
 		on("monitor wrapper", h.checkWrapper, "put "+node.WrapperName+" where the Kata configuration names it, mode 0755 ("+install+" does)"),
 		on("hypervisor's paths", h.checkPaths, "add the wrapper to valid_hypervisor_paths in the drop-in ("+install+" does)"),
 		on("QEMU", h.checkQEMU, "install Kata's QEMU, or name one by hypervisor in /etc/kata-tes/config.toml"),
-		image,
+		on("guest image", h.checkImage, "kata-tes guest-image").within(imageLimit),
 		on("disk driver", h.checkDriver, `set block_device_driver = "virtio-scsi" in [hypervisor.qemu] of the Kata configuration`),
 		on("root rights of QEMU", h.checkRootless, "set rootless = false in [hypervisor.qemu] of the Kata configuration"),
 		on("confidential guest", h.checkConfidential, "turn TDX or SEV-SNP on in firmware and kernel, or use a handler without it"),
@@ -98,11 +94,11 @@ func (h handler) ourShim() (string, error) {
 // inContainerdsPath is true where that PATH can't be read.
 func (h handler) inContainerdsPath(program string) bool {
 	p, err := h.findContainerd()
-	if err != nil || len(p.path) == 0 {
+	if err != nil || p.environment["PATH"] == "" {
 		return true
 	}
 	folder := path.Dir(program)
-	return slices.Contains(p.path, folder) || folder == path.Dir(h.node.Containerd.Binary)
+	return slices.Contains(strings.Split(p.environment["PATH"], ":"), folder) || folder == path.Dir(h.node.Containerd.Binary)
 }
 
 // checkOwn makes sure that a program that runs as root is root's.

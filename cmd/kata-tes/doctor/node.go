@@ -15,27 +15,24 @@ import (
 	"github.com/kata-tes/kata-tes/virtcontainers-ext/rundir"
 )
 
-const (
-	onNode = "node"
-	onPods = "pods"
-)
-
 // nodeChecks are about the machine, whatever is installed on it.
 func (d *doctor) nodeChecks() []check {
+	on := about("node")
 	return []check{
-		{onNode, "root rights", d.checkRights, "run kata-tes as root", 0},
-		{onNode, "KVM", d.checkDevice("/dev/kvm"), "load the module kvm_intel or kvm_amd (modprobe), and turn virtualization on in the firmware", 0},
-		{onNode, "vhost-vsock", d.checkDevice("/dev/vhost-vsock"), "load the module (modprobe vhost_vsock) and have it loaded at boot: echo vhost_vsock >/etc/modules-load.d/kata-tes.conf", 0},
-		{onNode, "configuration", d.checkConfig, "correct the file, then this check again; running pods keep what they were started with", 0},
+		on("root rights", d.checkRights, "run kata-tes as root"),
+		on("KVM", d.checkDevice("/dev/kvm"), "load the module kvm_intel or kvm_amd (modprobe), and turn virtualization on in the firmware"),
+		on("vhost-vsock", d.checkDevice("/dev/vhost-vsock"), "load the module (modprobe vhost_vsock) and have it loaded at boot: echo vhost_vsock >/etc/modules-load.d/kata-tes.conf"),
+		on("configuration", d.checkConfig, "correct the file, then this check again; running pods keep what they were started with"),
 	}
 }
 
 // folderChecks are about what our shims leave in /run.
 func (d *doctor) folderChecks() []check {
+	on := about("pods")
 	return []check{
-		{onPods, "folder of the sandboxes", d.checkRunFolder, "chown root: and chmod 0711 " + rundir.Root, 0},
-		{onPods, "metrics", d.checkMetrics, "remove " + rundir.MetricsPath(rundir.Root) + "; the next pod makes it again, with counters from 0", 0},
-		{onPods, "running sandboxes", d.checkList, "run kata-tes as root", 0},
+		on("folder of the sandboxes", d.checkRunFolder, "chown root: and chmod 0711 "+rundir.Root),
+		on("metrics", d.checkMetrics, "remove "+rundir.MetricsPath(rundir.Root)+"; the next pod makes it again, with counters from 0"),
+		on("running sandboxes", d.checkList, "run kata-tes as root"),
 	}
 }
 
@@ -71,6 +68,10 @@ func (d *doctor) checkConfig(context.Context) (string, error) {
 	there, err := d.tree.Exists(config.DefaultPath)
 	if err != nil {
 		return "", err
+	}
+	if p, err := d.findContainerd(); err == nil && p.environment[config.PathVariable] != "" {
+		return "", warnf("unset it, or keep in mind that this check and kata-tes-qemu's defaults go by "+config.DefaultPath,
+			"containerd was started with %s=%s, and the shim reads that file instead", config.PathVariable, p.environment[config.PathVariable])
 	}
 	if !there {
 		return "no " + config.DefaultPath + ": what is built in", nil

@@ -13,8 +13,8 @@ import (
 // process is the running containerd.
 type process struct {
 	pid int
-	// path is its PATH, by which it finds shims; nil where it can't be read.
-	path []string
+	// environment is empty where it can't be read.
+	environment map[string]string
 	// started is when it was started; zero where it can't be known.
 	started time.Time
 }
@@ -38,7 +38,7 @@ func (d *doctor) findContainerd() (process, error) {
 		comm := d.proc(entry, "comm")
 		seen = seen || comm != ""
 		if comm == "containerd" {
-			return process{pid: pid, path: d.pathOf(entry), started: d.startOf(entry)}, nil
+			return process{pid: pid, environment: d.environmentOf(entry), started: d.startOf(entry)}, nil
 		}
 	}
 	if !seen {
@@ -56,13 +56,14 @@ func (d *doctor) proc(parts ...string) string {
 	return strings.TrimSpace(string(content))
 }
 
-func (d *doctor) pathOf(pid string) []string {
+func (d *doctor) environmentOf(pid string) map[string]string {
+	environment := map[string]string{}
 	for _, variable := range strings.Split(d.proc(pid, "environ"), "\x00") {
-		if value, ok := strings.CutPrefix(variable, "PATH="); ok {
-			return strings.Split(value, ":")
+		if name, value, ok := strings.Cut(variable, "="); ok {
+			environment[name] = value
 		}
 	}
-	return nil
+	return environment
 }
 
 // startOf is the node's boot and the process's start after it: the 22nd field

@@ -16,11 +16,12 @@ import (
 	agentv1 "github.com/kata-tes/kata-tes/agentproto/v1"
 	"github.com/kata-tes/kata-tes/cmd/kata-tes/status"
 	vcext "github.com/kata-tes/kata-tes/virtcontainers-ext"
+	"github.com/kata-tes/kata-tes/virtcontainers-ext/rundir"
 )
 
 // askLimit bounds the questions to a virtual machine and to its guest. Much less
 // than what a Create gives the monitor, which serves one client at a time.
-const askLimit = 3 * time.Second
+const askLimit = 5 * time.Second
 
 // sandbox is a running one, looked at by the checks below.
 type sandbox struct {
@@ -34,12 +35,13 @@ func (d *doctor) sandboxChecks(row status.Row) []check {
 	if name := row.Name(); name != "" {
 		subject += " (" + name + ")"
 	}
+	on := about(subject)
 	again := "delete the pod and create it again"
 	return []check{
-		{subject, "process", s.checkProcess, again, 0},
-		{subject, "monitor", s.checkMonitor, again, 0},
-		{subject, "guest", s.checkGuest, "use a guest image with the kata-tes-agent of this release (kata-tes guest-image), then " + again, 0},
-		{subject, "store", s.checkStore, again, 0},
+		on("process", s.checkProcess, again+"; where there is no such pod any more (crictl pods), remove "+rundir.Root+"/"+row.Sandbox),
+		on("monitor", s.checkMonitor, again),
+		on("guest", s.checkGuest, "use a guest image with the kata-tes-agent of this release (kata-tes guest-image), then "+again),
+		on("store", s.checkStore, again),
 	}
 }
 
