@@ -8,7 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"syscall"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/kata-tes/kata-tes/cmd/kata-tes/guestimage"
 	"github.com/kata-tes/kata-tes/shim/report"
@@ -151,9 +154,16 @@ var diseases = map[string]disease{
 	},
 
 	"older process": {func(f *fake) { f.told.Shim = "1.0" }, "process", Warning, "runs kata-tes 1.0", "create it again"},
-	"process is lost": {
-		func(f *fake) { f.told = nil; f.write("/run/kata-tes/"+sandboxID+"/sandbox.json", "{}") }, "process", Wrong, "no status socket", "remove /run/kata-tes/" + sandboxID,
+	"process of an older release": {
+		func(f *fake) { f.told = nil; f.write("/run/kata-tes/"+sandboxID+"/sandbox.json", "{}") }, "process", Warning, "no status socket", "remove /run/kata-tes/" + sandboxID,
 	},
+	"store of an older release": {
+		func(f *fake) { f.told = nil; f.write("/run/kata-tes/"+sandboxID+"/sandbox.json", "{}") }, "store", Warning, "not known", "create it again",
+	},
+	"process is lost":           {func(f *fake) { f.told = nil; f.killed() }, "process", Wrong, "has ended", "delete the pod"},
+	"store of a lost process":   {func(f *fake) { f.told = nil; f.killed() }, "store", Unknown, "does not tell", "see the check of the process"},
+	"guest without a way to it": {func(f *fake) { f.machineFails(vcext.ErrNoMonitor) }, "guest", Unknown, "no monitor leads", "monitor"},
+	"guest that doesn't listen": {func(f *fake) { f.guest = nil; f.live.machine = nowhere }, "guest", Wrong, "does not answer", "journal"},
 	"no monitor": {
 		func(f *fake) { f.machineFails(vcext.ErrNoMonitor) }, "monitor", Wrong, vcext.ErrNoMonitor.Error(), "delete the pod",
 	},
@@ -167,6 +177,18 @@ var diseases = map[string]disease{
 		func(f *fake) { f.told.Store.Guest.Problem = "the guest does not have this store" }, "store", Wrong, "does not have", "delete the pod",
 	},
 }
+
+// killed leaves a socket at which nobody listens any more.
+func (f *fake) killed() {
+	f.write("/run/kata-tes/"+sandboxID+"/sandbox.json", "{}")
+	l, err := net.Listen("unix", f.path("/run/kata-tes/"+sandboxID+"/status.sock"))
+	require.NoError(f.t, err)
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	require.NoError(f.t, l.Close())
+}
+
+// nowhere is the address of a guest that isn't one.
+func nowhere(context.Context, string) (string, error) { return "vsock://1:1024", nil }
 
 func (f *fake) machineFails(err error) {
 	f.live.machine = func(context.Context, string) (string, error) { return "", fmt.Errorf("looking: %w", err) }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -81,7 +82,11 @@ func run(ctx context.Context, root, program string, args []string) (string, erro
 	}
 	var out, complaints bounded
 	cmd.Stdout, cmd.Stderr = &out, &complaints
-	if err := cmd.Run(); err != nil {
+	err := cmd.Run()
+	if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
+		return "", unknownf("run kata-tes as root", "%s can't be run by this user", program)
+	}
+	if err != nil {
 		return "", fmt.Errorf("running %s: %w%s", program, err, complaints.afterColon())
 	}
 	return out.String(), nil

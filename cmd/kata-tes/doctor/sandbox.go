@@ -15,6 +15,7 @@ import (
 	"github.com/kata-tes/kata-tes/agentproto/dial"
 	agentv1 "github.com/kata-tes/kata-tes/agentproto/v1"
 	"github.com/kata-tes/kata-tes/cmd/kata-tes/status"
+	"github.com/kata-tes/kata-tes/shim/report"
 	vcext "github.com/kata-tes/kata-tes/virtcontainers-ext"
 	"github.com/kata-tes/kata-tes/virtcontainers-ext/rundir"
 )
@@ -46,14 +47,21 @@ func (d *doctor) sandboxChecks(row status.Row) []check {
 }
 
 func (s sandbox) checkProcess(context.Context) (string, error) {
-	if s.State == status.Unknown {
-		return "", errors.New(s.Reason)
+	if s.older() {
+		return "", warnf("", "%v", s.Err)
+	}
+	if s.Err != nil {
+		return "", s.Err
 	}
 	if s.Shim != s.Version {
 		return "", warnf("to have it run on this release, delete the pod and create it again", "it runs kata-tes %s, and this is %s", s.Shim, s.Version)
 	}
 	return "kata-tes " + s.Shim, nil
 }
+
+// older says that the process may be of a release without a status socket, whose
+// pods work as well.
+func (s sandbox) older() bool { return errors.Is(s.Err, report.ErrNoSocket) }
 
 // busy keeps us from the monitor and from the guest while a store is made.
 func (s sandbox) busy() bool { return s.State == "preparing" }
@@ -81,7 +89,10 @@ func (s sandbox) checkGuest(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	url, err := s.live.machine(ctx, s.Sandbox)
-	if err != nil {
+	switch {
+	case errors.Is(err, vcext.ErrNoMonitor):
+		return "", unknownf("see the check of the monitor", "no monitor leads to it")
+	case err != nil:
 		return "", unknownf("see the check of the monitor", "the guest's address is not known: %v", err)
 	}
 	version, err := guestVersion(ctx, url)
@@ -111,7 +122,9 @@ func guestVersion(ctx context.Context, agentURL string) (*agentv1.VersionRespons
 // checkStore says what 'kata-tes status' shows, where it needs mending.
 func (s sandbox) checkStore(context.Context) (string, error) {
 	switch {
-	case s.State == status.Unknown:
+	case s.older():
+		return "", warnf("", "not known: the process has no status socket")
+	case s.Err != nil:
 		return "", unknownf("see the check of the process", "the sandbox's process does not tell")
 	case s.Reason != "":
 		// A retry of the kubelet's may do, and the reason has its own remedy.

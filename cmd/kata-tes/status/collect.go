@@ -74,7 +74,7 @@ func (n Node) ask(ctx context.Context, id string) Row {
 	if err == nil {
 		row.fill(told, n.volume)
 	} else {
-		row.Reason = err.Error()
+		row.Reason, row.Err = err.Error(), err
 	}
 	if row.Pod == "" {
 		row.Namespace, row.Pod = n.podOf(id)

@@ -36,6 +36,8 @@ type Row struct {
 	Since *time.Time `json:"since,omitempty"`
 	// Shim is the version of the sandbox's process.
 	Shim string `json:"shim,omitempty"`
+	// Err is why the state is Unknown: one of package report's.
+	Err error `json:"-"`
 }
 
 // Volume is a block device of the host.
