@@ -81,12 +81,12 @@ var diseases = map[string]disease{
 	"no inner shim":         {func(f *fake) { f.remove(innerShim) }, "Kata's own shim", Wrong, "names no inner_shim", "inner_shim"},
 	"the Rust runtime": {
 		func(f *fake) {
-			f.write(ourConfig, "[defaults]\ninner_shim = \"/opt/kata/runtime-rs/bin/containerd-shim-kata-v2\"\n")
-			f.write("/opt/kata/runtime-rs/bin/containerd-shim-kata-v2", "#!")
-			f.chmod("/opt/kata/runtime-rs/bin/containerd-shim-kata-v2", 0o755)
-		}, "Kata's own shim", Wrong, "Rust runtime", "Go runtime",
+			f.says[innerShim] = "Kata Containers containerd shim (Rust): id: io.containerd.kata.v2, version: 4.1.0, commit: 7c6ba40\n"
+		}, "Kata's own shim", Wrong, "is Kata's Rust runtime 4.1.0", "Go runtime",
 	},
-	"no drop-in": {func(f *fake) { f.remove(dropIn) }, "hypervisor", Wrong, "Kata starts " + qemu + " itself", "kata-tes install --runtime " + runtime},
+	"another's shim":    {func(f *fake) { f.says[innerShim] = "runc\n" }, "Kata's own shim", Wrong, "as no shim of Kata", "inner_shim"},
+	"a shim that fails": {func(f *fake) { delete(f.says, innerShim) }, "Kata's own shim", Wrong, "cannot be run", "inner_shim"},
+	"no drop-in":        {func(f *fake) { f.remove(dropIn) }, "hypervisor", Wrong, "Kata starts " + qemu + " itself", "kata-tes install --runtime " + runtime},
 	"overridden drop-in": {
 		func(f *fake) {
 			f.write("/opt/kata/share/defaults/kata-containers/config.d/90-local.toml", "[hypervisor.qemu]\npath = \""+qemu+"\"\n")

@@ -76,6 +76,9 @@ func TestWell(t *testing.T) {
 			f.edit(kataConfig, "experimental_force_guest_pull = true", "")
 			f.edit(containerdConfig, "  pod_annot", "  snapshotter = \"nydus\"\n  pod_annot")
 		},
+		"Kata before 3.0": func(f *fake) {
+			f.says[innerShim] = "Kata Containers containerd shim: id: \"io\", version: 2.5.0, commit: x\n"
+		},
 		"virtio-blk":            func(f *fake) { f.edit(kataConfig, "virtio-scsi", "virtio-blk") },
 		"driver by default":     func(f *fake) { f.edit(kataConfig, `block_device_driver = "virtio-scsi"`, "") },
 		"a store is being made": func(f *fake) { f.told.Store = report.Store{State: "preparing"}; f.machineFails(errors.New("busy")) },

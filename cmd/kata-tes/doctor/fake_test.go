@@ -59,6 +59,7 @@ const (
 	runtime          = "kata-qemu-tdx"
 	sandboxID        = "0123456789abcdef"
 	version          = "1.2.3"
+	goVersion        = "Kata Containers containerd shim (Golang): id: \"io.containerd.kata.v2\", version: 3.20.0, commit: 754f07c\n"
 )
 
 // files are those of a node as kata-deploy lays it out, with kata-tes.
@@ -91,18 +92,15 @@ experimental_force_guest_pull = true
 path = "` + wrapper + `"
 valid_hypervisor_paths = ["` + wrapper + `"]
 `,
-	"/var/lib/kubelet/config.yaml":           "apiVersion: kubelet.config.k8s.io/v1beta1\nruntimeRequestTimeout: 10m0s\n",
-	"/sys/module/kvm_intel/parameters/tdx":   "Y\n",
-	"/proc/1/comm":                           "systemd\n",
-	"/proc/77/comm":                          "containerd\n",
-	"/proc/77/environ":                       "HOME=/\x00PATH=/usr/local/bin:/usr/bin:/bin\x00",
-	"/proc/77/stat":                          "77 (contain (erd) S 1 77 77 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 9 0 500 1 2 3\n",
-	"/proc/stat":                             "cpu 1 2 3\nbtime 4102444800\n", // later than any file
-	"/run/kata-tes/_metrics/kata-tes.prom":   "# HELP x x\n",
-	"/usr/bin/containerd":                    "#!",
-	"/opt/kata/runtime-rs/bin/some-program":  "#!",
-	"/usr/share/doc/kata-containers/unread":  "",
-	"/etc/containerd/conf.d/not-imported.to": "",
+	"/var/lib/kubelet/config.yaml":         "apiVersion: kubelet.config.k8s.io/v1beta1\nruntimeRequestTimeout: 10m0s\n",
+	"/sys/module/kvm_intel/parameters/tdx": "Y\n",
+	"/proc/1/comm":                         "systemd\n",
+	"/proc/77/comm":                        "containerd\n",
+	"/proc/77/environ":                     "HOME=/\x00PATH=/usr/local/bin:/usr/bin:/bin\x00",
+	"/proc/77/stat":                        "77 (contain (erd) S 1 77 77 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 9 0 500 1 2 3\n",
+	"/proc/stat":                           "cpu 1 2 3\nbtime 4102444800\n", // later than any file
+	"/run/kata-tes/_metrics/kata-tes.prom": "# HELP x x\n",
+	"/usr/bin/containerd":                  "#!",
 }
 
 var programs = []string{ourShim, wrapper, qemu, innerShim, "/usr/bin/containerd"}
@@ -116,8 +114,9 @@ func newFake(t *testing.T) *fake {
 	f := &fake{
 		t: t, root: root, broken: map[string]error{}, guest: &guest{protocol: agentproto.ProtocolVersion},
 		says: map[string]string{
-			ourShim: "containerd-shim-kata-tes-v2:\n  Version:  " + version + "\n",
-			qemu:    "QEMU emulator version 9.1.2 (kata-static)\nCopyright\n",
+			ourShim:   "containerd-shim-kata-tes-v2:\n  Version:  " + version + "\n",
+			innerShim: goVersion,
+			qemu:      "QEMU emulator version 9.1.2 (kata-static)\nCopyright\n",
 		},
 		told: &report.Sandbox{Shim: version, Namespace: "shop", Pod: "web", Store: report.Store{State: "ready", Guest: &report.Guest{}}},
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -57,8 +58,13 @@ func (h handler) checkKata(context.Context) (string, error) {
 	return detail, nil
 }
 
+// shimVersion is what Kata's shims print for --version: "Kata Containers
+// containerd shim (Golang): id: ..., version: 3.20.0, commit: ..." (main.go of
+// the Go runtime, main.rs of the Rust one; before 3.0 without the language).
+var shimVersion = regexp.MustCompile(`^Kata Containers containerd shim(?: \((\w+)\))?: .*version: ([^ ,]+)`)
+
 // checkInnerShim: only the Go runtime tells where its guest is.
-func (h handler) checkInnerShim(context.Context) (string, error) {
+func (h handler) checkInnerShim(ctx context.Context) (string, error) {
 	if h.config == nil {
 		return "", unknownf("see the check of the node's configuration", "/etc/kata-tes/config.toml makes no sense")
 	}
@@ -67,11 +73,19 @@ func (h handler) checkInnerShim(context.Context) (string, error) {
 		return "", err
 	}
 	shim := h.onNode(settings.InnerShim)
-	if strings.Contains(shim, "/runtime-rs/") || strings.Contains(h.ConfigPath, "/runtime-rs/") {
-		return "", wrongf("let the handler's ConfigPath name a configuration of Kata's Go runtime (not below runtime-rs), and inner_shim its shim",
-			"%s is Kata's Rust runtime (ConfigPath %q), behind which no store can be prepared", shim, h.ConfigPath)
+	out, err := h.live.run(ctx, shim, "--version")
+	if err != nil {
+		return "", err
 	}
-	return shim, nil
+	found := shimVersion.FindStringSubmatch(out)
+	switch {
+	case found == nil:
+		return "", fmt.Errorf("%s --version says %.100q, as no shim of Kata Containers does", shim, out)
+	case found[1] == "Rust":
+		return "", wrongf("let the handler's ConfigPath name a configuration of Kata's Go runtime (not below runtime-rs), and inner_shim its shim",
+			"%s is Kata's Rust runtime %s, behind which no store can be prepared (ConfigPath %q)", shim, found[2], h.ConfigPath)
+	}
+	return fmt.Sprintf("%s is Kata's Go runtime %s", shim, found[2]), nil
 }
 
 // onNode is a path as the node itself has it.
