@@ -33,20 +33,20 @@ func TestInstallAndUninstall(t *testing.T) {
 			result, err = Install(context.Background(), o)
 			require.NoError(t, err)
 			require.Empty(t, result.Files)
-			require.Equal(t, is, everything(t, root), "a second installation changes nothing")
+			same(t, is, everything(t, root))
 
 			o.Handlers = nil
 			_, err = Install(context.Background(), o)
 			require.NoError(t, err)
-			require.Equal(t, is, everything(t, root), "the handlers are those that are installed")
+			same(t, is, everything(t, root))
 
 			_, err = Uninstall(context.Background(), Options{Root: root})
 			require.NoError(t, err)
-			require.Equal(t, was, everything(t, root))
+			same(t, was, everything(t, root))
 			result, err = Uninstall(context.Background(), Options{Root: root})
 			require.NoError(t, err)
 			require.Empty(t, result.Files)
-			require.Equal(t, was, everything(t, root))
+			same(t, was, everything(t, root))
 		})
 	}
 }
@@ -149,7 +149,7 @@ func TestDryRunChangesNothing(t *testing.T) {
 		}
 		_, err = Uninstall(context.Background(), Options{Root: root, DryRun: true})
 		require.NoError(t, err)
-		require.Equal(t, was, everything(t, root))
+		same(t, was, everything(t, root))
 	}
 }
 
@@ -166,10 +166,10 @@ func TestOtherHandlers(t *testing.T) {
 				_, err := Install(context.Background(), options(t, root, handlers...))
 				require.NoError(t, err)
 			}
-			require.Equal(t, everything(t, direct), everything(t, root), "the way there leaves no trace")
+			same(t, everything(t, direct), everything(t, root))
 			_, err = Uninstall(context.Background(), Options{Root: root})
 			require.NoError(t, err)
-			require.Equal(t, was, everything(t, root))
+			same(t, was, everything(t, root))
 		})
 	}
 }
@@ -196,7 +196,7 @@ func TestANewerVersionTakesThePlace(t *testing.T) {
 
 	_, err = Uninstall(context.Background(), Options{Root: root})
 	require.NoError(t, err)
-	require.Equal(t, was, everything(t, root))
+	same(t, was, everything(t, root))
 }
 
 func TestWhatWasThereUnderOurNamesComesBack(t *testing.T) {
@@ -210,7 +210,7 @@ func TestWhatWasThereUnderOurNamesComesBack(t *testing.T) {
 	require.Contains(t, text, "late_store = \"refuse\" # ours\nhypervisor = ")
 	_, err = Uninstall(context.Background(), Options{Root: root})
 	require.NoError(t, err)
-	require.Equal(t, was, everything(t, root))
+	same(t, was, everything(t, root))
 }
 
 func TestTheOperatorsWordCountsFirst(t *testing.T) {
@@ -241,5 +241,5 @@ func TestLinksAreFollowedWithinTheNode(t *testing.T) {
 	require.Empty(t, entries, "nothing outside")
 	_, err = Uninstall(context.Background(), Options{Root: root})
 	require.NoError(t, err)
-	require.Equal(t, was, everything(t, root))
+	same(t, was, everything(t, root))
 }

@@ -107,6 +107,23 @@ func everything(t *testing.T, root string) map[string]string {
 	return all
 }
 
+// same compares what everything gave; only what differs is shown.
+func same(t *testing.T, want, have map[string]string) {
+	t.Helper()
+	var differences []string
+	for name := range want {
+		if have[name] != want[name] {
+			differences = append(differences, fmt.Sprintf("%s\n  wanted: %.300q\n  there:  %.300q", name, want[name], have[name]))
+		}
+	}
+	for name := range have {
+		if _, wanted := want[name]; !wanted {
+			differences = append(differences, fmt.Sprintf("%s\n  wanted: nothing\n  there:  %.300q", name, have[name]))
+		}
+	}
+	require.Empty(t, differences)
+}
+
 // discover looks at the node as it is.
 func discover(t *testing.T, root string) *node.Node {
 	t.Helper()

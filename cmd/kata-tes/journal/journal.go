@@ -57,6 +57,10 @@ func (j *Journal) open() error {
 	return err
 }
 
+// Intercept has ask called before each operation that changes something; its
+// error is the operation's. For tests of what a crash leaves.
+func (j *Journal) Intercept(ask func(operation, name string) error) { j.disk.before = ask }
+
 // Close lets others in.
 func (j *Journal) Close() error {
 	if j.lock == nil {
