@@ -153,6 +153,36 @@ func TestDryRunChangesNothing(t *testing.T) {
 	}
 }
 
+// TestABrokenHandlerHarmsNoOther: kata-deploy leaves handlers behind whose
+// configuration is gone.
+func TestABrokenHandlerHarmsNoOther(t *testing.T) {
+	root := newNode(t, "containerd-1.6")
+	require.NoError(t, os.Remove(filepath.Join(root, tdxKata, "configuration-qemu-tdx.toml")))
+	was := everything(t, root)
+	_, err := Install(context.Background(), options(t, root, "kata-qemu-snp"))
+	require.NoError(t, err)
+	_, err = Uninstall(context.Background(), Options{Root: root})
+	require.NoError(t, err)
+	same(t, was, everything(t, root))
+}
+
+// TestTheLastImportCounts: where kata-deploy's file comes behind the
+// folder of drop-ins, one of ours in that folder would not count.
+func TestTheLastImportCounts(t *testing.T) {
+	root := newNode(t, "containerd-2.0")
+	main := filepath.Join(root, mainFile)
+	put(t, main, strings.Replace(read(t, main), "imports = [", "imports = [\"conf.d/*.toml\", ", 1), 0o644)
+	was := everything(t, root)
+	result, err := Install(context.Background(), options(t, root, "kata-qemu-tdx"))
+	require.NoError(t, err)
+	require.True(t, discover(t, root).Containerd.Handler("kata-qemu-tdx").Ours)
+	require.Equal(t, mainFile, result.Files[len(result.Files)-1].Path)
+	require.NoFileExists(t, filepath.Join(root, "/etc/containerd/conf.d/zz-kata-tes.toml"))
+	_, err = Uninstall(context.Background(), Options{Root: root})
+	require.NoError(t, err)
+	same(t, was, everything(t, root))
+}
+
 func TestOtherHandlers(t *testing.T) {
 	for _, name := range []string{"containerd-1.6", "containerd-1.7", "containerd-2.2"} {
 		t.Run(name, func(t *testing.T) {
