@@ -210,6 +210,45 @@ func TestKataDeployAgain(t *testing.T) {
 	same(t, was, everything(t, root))
 }
 
+// TestKataDeployGone: it has restored its backup and removed its tree, with what
+// we had put into it.
+func TestKataDeployGone(t *testing.T) {
+	root := newNode(t, "containerd-1.6")
+	_, err := Install(context.Background(), options(t, root, "kata-qemu-tdx"))
+	require.NoError(t, err)
+	backup := read(t, root, mainFile+".bak")
+	put(t, filepath.Join(root, mainFile), backup, 0o644)
+	require.NoError(t, os.RemoveAll(filepath.Join(root, "/opt/kata")))
+	_, err = Uninstall(context.Background(), Options{Root: root})
+	require.NoError(t, err)
+	require.Equal(t, backup, read(t, root, mainFile))
+	for _, gone := range []string{"/opt/kata", "/etc/kata-tes", "/var/lib/kata-tes", "/usr/local/bin/" + node.ShimName} {
+		require.NoFileExists(t, filepath.Join(root, gone))
+		require.NoDirExists(t, filepath.Join(root, gone))
+	}
+}
+
+func TestRecorded(t *testing.T) {
+	root := newNode(t, "containerd-1.6")
+	recorded := func() *Record {
+		tree, err := node.Open(root)
+		require.NoError(t, err)
+		defer func() { require.NoError(t, tree.Close()) }()
+		r, err := Recorded(tree)
+		require.NoError(t, err)
+		return r
+	}
+	require.Nil(t, recorded())
+	o := options(t, root, "kata-qemu-tdx")
+	require.True(t, faulty(t, o, install, 30, true))
+	require.True(t, recorded().CutOff)
+	_, err := Install(context.Background(), o)
+	require.NoError(t, err)
+	require.Equal(t, &Record{Version: "1", Handlers: []string{"kata-qemu-tdx"}, RestartPending: true}, recorded())
+	put(t, filepath.Join(root, mainFile), "# mine\n"+read(t, root, mainFile), 0o644)
+	require.Equal(t, []string{mainFile}, recorded().Changed)
+}
+
 func TestAFileOfOursChangedSince(t *testing.T) {
 	root := newNode(t, "containerd-2.2")
 	was := everything(t, root)

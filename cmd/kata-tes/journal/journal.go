@@ -69,6 +69,15 @@ func (j *Journal) Close() error {
 	return j.lock.Close()
 }
 
+// Look reads the record without locking the node, to tell what it says: nothing
+// may be changed by it.
+func Look(tree *node.Tree) (*Journal, error) {
+	j := &Journal{disk: disk{root: tree.Root()}, tree: tree}
+	var err error
+	j.recorded, err = j.disk.readRecord()
+	return j, err
+}
+
 // Info gives the caller's part of the record. False when nothing is recorded.
 func (j *Journal) Info(info any) (bool, error) {
 	if j.recorded == nil {
@@ -155,6 +164,10 @@ func (j *Journal) before(e entry) (*snapshot, *Conflict, error) {
 	text, err := undo(now.content, e.Edits)
 	if err != nil {
 		return nil, nil, fmt.Errorf("taking our lines out of %s: %w", e.Path, err)
+	}
+	if string(text) == string(now.content) {
+		// Somebody has taken our lines out already.
+		return now, nil, nil
 	}
 	if before == nil && len(strings.TrimSpace(string(text))) == 0 {
 		return nil, &Conflict{Path: e.Path}, nil
