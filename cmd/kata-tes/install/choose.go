@@ -101,8 +101,12 @@ func (p *plan) decide() error {
 		}
 		c.own = true
 		c.configPath = ownPath(c.handler)
-		p.warnings = append(p.warnings, fmt.Sprintf("%s gets a Kata configuration of its own, since the folder of %s serves others too: a copy, %s; install again when the original changes",
-			c.handler.Name, c.handler.Kata.Path, c.configPath))
+		reason := "its QEMU is not that of the other handlers"
+		if shared {
+			reason = "the folder of the original serves others too"
+		}
+		p.warnings = append(p.warnings, fmt.Sprintf("%s gets a copy of its Kata configuration, %s, because %s; install again when %s or its drop-ins change",
+			c.handler.Name, c.configPath, reason, c.handler.Kata.Path))
 	}
 	return nil
 }

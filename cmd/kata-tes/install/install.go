@@ -16,7 +16,8 @@ import (
 )
 
 // Install puts the runtime on a node, for the chosen handlers and no others. On
-// an error the node is as it was before the call.
+// an error the node is as it was before the call, or the error says what is left to
+// do.
 func Install(ctx context.Context, o Options) (result *Result, err error) {
 	if !path.IsAbs(o.BinDir) {
 		return nil, fmt.Errorf("the folder for programs %q is not an absolute path", o.BinDir)
@@ -75,7 +76,10 @@ func install(ctx context.Context, tree *node.Tree, j *journal.Journal, o Options
 		}
 		now.RestartPending, result.Restart = false, Restarted
 	}
-	return result, t.Commit(now)
+	if err := t.Commit(now); err != nil {
+		return nil, fmt.Errorf("all files are in place, but the record of them could not be closed; run the command again: %w", err)
+	}
+	return result, nil
 }
 
 // lookBack looks at the node as it was before anything of ours was there.

@@ -33,20 +33,20 @@ func TestInstallAndUninstall(t *testing.T) {
 			result, err = Install(context.Background(), o)
 			require.NoError(t, err)
 			require.Empty(t, result.Files)
-			require.Equal(t, is, everything(t, root), "a second installation changes nothing")
+			same(t, is, everything(t, root))
 
 			o.Handlers = nil
 			_, err = Install(context.Background(), o)
 			require.NoError(t, err)
-			require.Equal(t, is, everything(t, root), "the handlers are those that are installed")
+			same(t, is, everything(t, root))
 
 			_, err = Uninstall(context.Background(), Options{Root: root})
 			require.NoError(t, err)
-			require.Equal(t, was, everything(t, root))
+			same(t, was, everything(t, root))
 			result, err = Uninstall(context.Background(), Options{Root: root})
 			require.NoError(t, err)
 			require.Empty(t, result.Files)
-			require.Equal(t, was, everything(t, root))
+			same(t, was, everything(t, root))
 		})
 	}
 }
@@ -149,8 +149,38 @@ func TestDryRunChangesNothing(t *testing.T) {
 		}
 		_, err = Uninstall(context.Background(), Options{Root: root, DryRun: true})
 		require.NoError(t, err)
-		require.Equal(t, was, everything(t, root))
+		same(t, was, everything(t, root))
 	}
+}
+
+// TestABrokenHandlerHarmsNoOther: kata-deploy leaves handlers behind whose
+// configuration is gone.
+func TestABrokenHandlerHarmsNoOther(t *testing.T) {
+	root := newNode(t, "containerd-1.6")
+	require.NoError(t, os.Remove(filepath.Join(root, tdxKata, "configuration-qemu-tdx.toml")))
+	was := everything(t, root)
+	_, err := Install(context.Background(), options(t, root, "kata-qemu-snp"))
+	require.NoError(t, err)
+	_, err = Uninstall(context.Background(), Options{Root: root})
+	require.NoError(t, err)
+	same(t, was, everything(t, root))
+}
+
+// TestTheLastImportCounts: where kata-deploy's file comes behind the
+// folder of drop-ins, one of ours in that folder would not count.
+func TestTheLastImportCounts(t *testing.T) {
+	root := newNode(t, "containerd-2.0")
+	main := filepath.Join(root, mainFile)
+	put(t, main, strings.Replace(read(t, main), "imports = [", "imports = [\"conf.d/*.toml\", ", 1), 0o644)
+	was := everything(t, root)
+	result, err := Install(context.Background(), options(t, root, "kata-qemu-tdx"))
+	require.NoError(t, err)
+	require.True(t, discover(t, root).Containerd.Handler("kata-qemu-tdx").Ours)
+	require.Equal(t, mainFile, result.Files[len(result.Files)-1].Path)
+	require.NoFileExists(t, filepath.Join(root, "/etc/containerd/conf.d/zz-kata-tes.toml"))
+	_, err = Uninstall(context.Background(), Options{Root: root})
+	require.NoError(t, err)
+	same(t, was, everything(t, root))
 }
 
 func TestOtherHandlers(t *testing.T) {
@@ -166,10 +196,10 @@ func TestOtherHandlers(t *testing.T) {
 				_, err := Install(context.Background(), options(t, root, handlers...))
 				require.NoError(t, err)
 			}
-			require.Equal(t, everything(t, direct), everything(t, root), "the way there leaves no trace")
+			same(t, everything(t, direct), everything(t, root))
 			_, err = Uninstall(context.Background(), Options{Root: root})
 			require.NoError(t, err)
-			require.Equal(t, was, everything(t, root))
+			same(t, was, everything(t, root))
 		})
 	}
 }
@@ -196,7 +226,7 @@ func TestANewerVersionTakesThePlace(t *testing.T) {
 
 	_, err = Uninstall(context.Background(), Options{Root: root})
 	require.NoError(t, err)
-	require.Equal(t, was, everything(t, root))
+	same(t, was, everything(t, root))
 }
 
 func TestWhatWasThereUnderOurNamesComesBack(t *testing.T) {
@@ -210,7 +240,7 @@ func TestWhatWasThereUnderOurNamesComesBack(t *testing.T) {
 	require.Contains(t, text, "late_store = \"refuse\" # ours\nhypervisor = ")
 	_, err = Uninstall(context.Background(), Options{Root: root})
 	require.NoError(t, err)
-	require.Equal(t, was, everything(t, root))
+	same(t, was, everything(t, root))
 }
 
 func TestTheOperatorsWordCountsFirst(t *testing.T) {
@@ -241,5 +271,5 @@ func TestLinksAreFollowedWithinTheNode(t *testing.T) {
 	require.Empty(t, entries, "nothing outside")
 	_, err = Uninstall(context.Background(), Options{Root: root})
 	require.NoError(t, err)
-	require.Equal(t, was, everything(t, root))
+	same(t, was, everything(t, root))
 }

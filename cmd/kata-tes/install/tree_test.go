@@ -38,7 +38,7 @@ var nodePrograms = []string{
 // newNode copies a tree and gives it its programs.
 func newNode(t *testing.T, tree string) string {
 	t.Helper()
-	root := t.TempDir()
+	root := inMemory(t)
 	require.NoError(t, os.CopyFS(root, os.DirFS(filepath.Join("testdata", tree))))
 	for _, name := range nodePrograms {
 		put(t, filepath.Join(root, name), "program", 0o755)
@@ -50,6 +50,17 @@ func newNode(t *testing.T, tree string) string {
 	require.NoError(t, os.Chmod(filepath.Join(root, trees[tree].config), 0o640))
 	put(t, filepath.Join(root, "/usr/local/bin/other"), "of somebody else", 0o711)
 	return root
+}
+
+// inMemory is a folder in which fsync takes no time: there are thousands.
+func inMemory(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "kata-tes-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	return dir
 }
 
 func put(t *testing.T, name, content string, mode fs.FileMode) {
@@ -105,6 +116,23 @@ func everything(t *testing.T, root string) map[string]string {
 	})
 	require.NoError(t, err)
 	return all
+}
+
+// same compares what everything gave; only what differs is shown.
+func same(t *testing.T, want, have map[string]string) {
+	t.Helper()
+	var differences []string
+	for name := range want {
+		if have[name] != want[name] {
+			differences = append(differences, fmt.Sprintf("%s\n  wanted: %.300q\n  there:  %.300q", name, want[name], have[name]))
+		}
+	}
+	for name := range have {
+		if _, wanted := want[name]; !wanted {
+			differences = append(differences, fmt.Sprintf("%s\n  wanted: nothing\n  there:  %.300q", name, have[name]))
+		}
+	}
+	require.Empty(t, differences)
 }
 
 // discover looks at the node as it is.

@@ -40,7 +40,7 @@ func (j *Journal) Begin(want []File, info any) (*Transaction, error) {
 		return nil, err
 	}
 	if t.nothing = len(changes) == 0 && j.recorded.equal(t.last); t.nothing {
-		return t, nil
+		return t, j.clean()
 	}
 	steps := []func() error{
 		j.clean,

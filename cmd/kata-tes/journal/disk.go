@@ -184,5 +184,14 @@ func (d disk) step(operation, name string, do func() error) error {
 			return err
 		}
 	}
-	return do()
+	return absolute(do())
+}
+
+// absolute gives an error of os.Root the path's first slash back.
+func absolute(err error) error {
+	var wrong *fs.PathError
+	if errors.As(err, &wrong) {
+		return &fs.PathError{Op: strings.TrimSuffix(wrong.Op, "at"), Path: path.Clean("/" + wrong.Path), Err: wrong.Err}
+	}
+	return err
 }

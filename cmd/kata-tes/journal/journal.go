@@ -57,12 +57,25 @@ func (j *Journal) open() error {
 	return err
 }
 
+// Intercept has ask called before each operation that changes something; its
+// error is the operation's. For tests of what a crash leaves.
+func (j *Journal) Intercept(ask func(operation, name string) error) { j.disk.before = ask }
+
 // Close lets others in.
 func (j *Journal) Close() error {
 	if j.lock == nil {
 		return nil
 	}
 	return j.lock.Close()
+}
+
+// Look reads the record without locking the node, to tell what it says: nothing
+// may be changed by it.
+func Look(tree *node.Tree) (*Journal, error) {
+	j := &Journal{disk: disk{root: tree.Root()}, tree: tree}
+	var err error
+	j.recorded, err = j.disk.readRecord()
+	return j, err
 }
 
 // Info gives the caller's part of the record. False when nothing is recorded.
@@ -151,6 +164,10 @@ func (j *Journal) before(e entry) (*snapshot, *Conflict, error) {
 	text, err := undo(now.content, e.Edits)
 	if err != nil {
 		return nil, nil, fmt.Errorf("taking our lines out of %s: %w", e.Path, err)
+	}
+	if string(text) == string(now.content) {
+		// Somebody has taken our lines out already.
+		return now, nil, nil
 	}
 	if before == nil && len(strings.TrimSpace(string(text))) == 0 {
 		return nil, &Conflict{Path: e.Path}, nil

@@ -97,7 +97,10 @@ func findKata(t *Tree, h *Handler) (*Kata, error) {
 		}
 		name = found
 	}
-	return k, k.load(t, name)
+	if err := k.load(t, name); err != nil {
+		return nil, err
+	}
+	return k, nil
 }
 
 // findShim tells Kata's own shim from the handler: it is the handler's shim,

@@ -132,14 +132,14 @@ func (t *Tree) Read(name string) ([]byte, error) {
 	// Not to wait for a writer where somebody has put a pipe.
 	info, err := t.root.Stat(inside(resolved))
 	if err != nil {
-		return nil, err
+		return nil, named(err, name)
 	}
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a regular file", name)
 	}
 	file, err := t.root.Open(inside(resolved))
 	if err != nil {
-		return nil, err
+		return nil, named(err, name)
 	}
 	defer func() { _ = file.Close() }()
 	content, err := io.ReadAll(io.LimitReader(file, maxConfig+1))
@@ -209,7 +209,18 @@ func (t *Tree) Stat(name string) (fs.FileInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.root.Lstat(inside(resolved))
+	info, err := t.root.Lstat(inside(resolved))
+	return info, named(err, name)
+}
+
+// named gives an error of os.Root, which has a path without its first slash, the
+// path that was asked for.
+func named(err error, name string) error {
+	var wrong *fs.PathError
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	return &fs.PathError{Op: strings.TrimSuffix(wrong.Op, "at"), Path: name, Err: wrong.Err}
 }
 
 // Executable says why a path is no program that can be run, or nil. It knows
