@@ -151,11 +151,7 @@ func (r *Report) named(kata kataconfig.Image) Check {
 	case r.Measured == nil:
 		return r.namedUnmeasured(kata, name)
 	}
-	_, root, err := verity.ParseKernelVerityParams(kata.KernelVerityParams)
-	key := "kernel_verity_params"
-	if r.Measured.KernelParams != "" {
-		key, root, err = "kernel_params", verity.RootHashOf(kata.KernelParams), nil
-	}
+	key, root, err := configuredRoot(kata, r.Measured.KernelParams != "")
 	switch {
 	case err != nil:
 		return missing(name, remedy, "%s", err)
@@ -165,6 +161,18 @@ func (r *Report) named(kata kataconfig.Image) Check {
 		return missing(name, remedy, "%s has the root hash %x, which is not that of the image: the guest would not boot", key, root)
 	}
 	return ok(name, "it names this image and its root hash")
+}
+
+// configuredRoot is the root hash that Kata's configuration has, under which key;
+// nil when it has none.
+func configuredRoot(kata kataconfig.Image, inKernelParams bool) (key string, root []byte, err error) {
+	if inKernelParams {
+		return "kernel_params", verity.RootHashOf(kata.KernelParams), nil
+	}
+	if kata.KernelVerityParams != "" {
+		_, root, err = verity.ParseKernelVerityParams(kata.KernelVerityParams)
+	}
+	return "kernel_verity_params", root, err
 }
 
 // namedUnmeasured: parameters for a hash tree need one.
