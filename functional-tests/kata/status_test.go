@@ -19,7 +19,7 @@ import (
 
 // checkStatus reads what `kata-tes status` and `kata-tes doctor` say of a pod
 // whose store is ready, with all parts real.
-func checkStatus(t *testing.T, pod *lab.Pod, volume lab.Volume) {
+func checkStatus(t *testing.T, pod *lab.Pod, handler string, volume lab.Volume) {
 	rows, err := status.Below("/").Collect(t.Context())
 	require.NoError(t, err)
 	rows, err = status.Choose(rows, "default/trusted-lvm-block")
@@ -40,7 +40,7 @@ func checkStatus(t *testing.T, pod *lab.Pod, volume lab.Volume) {
 		require.Equal(t, fmt.Sprintf("%d:%d", unix.Major(st.Rdev), unix.Minor(st.Rdev)), row.Volume.Number, path)
 	}
 
-	findings, err := doctor.Examine(t.Context(), doctor.Options{Root: "/", Version: row.Shim})
+	findings, err := doctor.Examine(t.Context(), doctor.Options{Root: "/", Version: row.Shim, Runtimes: []string{handler}})
 	require.NoError(t, err)
 	found := 0
 	for _, f := range findings {

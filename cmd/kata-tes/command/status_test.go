@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -19,14 +18,6 @@ import (
 	"github.com/kata-tes/kata-tes/shim/report"
 	"github.com/kata-tes/kata-tes/virtcontainers-ext/rundir"
 )
-
-// run is a command line and what came of it.
-func run(t *testing.T, args ...string) (status int, out, complaints string) {
-	t.Helper()
-	var o, e strings.Builder
-	status = Run(t.Context(), "1.2.3", Streams{Out: &o, Err: &e}, args)
-	return status, o.String(), e.String()
-}
 
 // nodeWithPod is a node's root folder with one sandbox, of the pod shop/web.
 func nodeWithPod(t *testing.T, store report.Store) string {
@@ -53,14 +44,14 @@ func TestStatus(t *testing.T) {
 		State: "ready", Since: time.Now(), Marker: "tes-0123456789abcdef", Guest: &report.Guest{Problem: "the guest does not answer"},
 	})
 	for _, args := range [][]string{{}, {"web"}, {"shop/web"}, {"0123"}, {"-o", "table"}} {
-		code, out, complaints := run(t, append([]string{"status", "--root", root}, args...)...)
+		code, out, complaints := run(append([]string{"status", "--root", root}, args...)...)
 		require.Equal(t, Done, code, complaints)
 		require.Regexp(t, `(?m)^SANDBOX +POD +VOLUME +MARKER +STATE +SIZE +USED +PROFILE +AGE$`, out)
 		require.Regexp(t, `(?m)^0123abc +shop/web +- +tes-0123456789abcdef +ready +- +- +- +[0-9]+[sm]$`, out)
 		require.Contains(t, out, "\n\nshop/web: guest: the guest does not answer\n")
 	}
 
-	code, out, _ := run(t, "status", "--root", root, "-o", "json")
+	code, out, _ := run("status", "--root", root, "-o", "json")
 	require.Equal(t, Done, code)
 	var value struct {
 		Sandboxes []map[string]any `json:"sandboxes"`
@@ -70,34 +61,34 @@ func TestStatus(t *testing.T) {
 	require.Equal(t, "ready", value.Sandboxes[0]["state"])
 	require.NotContains(t, value.Sandboxes[0], "used_bytes", "nobody told")
 
-	code, out, complaints := run(t, "status", "--root", root, "nobody")
+	code, out, complaints := run("status", "--root", root, "nobody")
 	require.Equal(t, Failed, code)
 	require.Empty(t, out)
 	require.Contains(t, complaints, `"nobody"`)
 
-	code, out, _ = run(t, "__complete", "status", "--root", root, "")
+	code, out, _ = run("__complete", "status", "--root", root, "")
 	require.Equal(t, Done, code)
 	require.Contains(t, out, "shop/web\n")
 }
 
 func TestStatusOfNothing(t *testing.T) {
-	code, out, _ := run(t, "status", "--root", t.TempDir())
+	code, out, _ := run("status", "--root", t.TempDir())
 	require.Equal(t, Done, code)
 	require.Equal(t, "No sandbox of this node runs behind kata-tes.\n", out)
-	code, out, _ = run(t, "status", "--root", t.TempDir(), "-o", "json")
+	code, out, _ = run("status", "--root", t.TempDir(), "-o", "json")
 	require.Equal(t, Done, code)
 	require.JSONEq(t, `{"sandboxes":[]}`, out)
 }
 
 func TestDoctor(t *testing.T) {
-	code, out, complaints := run(t, "doctor", "--root", t.TempDir())
+	code, out, complaints := run("doctor", "--root", t.TempDir())
 	require.Equal(t, Failed, code)
 	require.Empty(t, complaints, "the findings say it all")
 	require.Regexp(t, `(?m)^containerd\n  wrong    configuration +containerd was not found`, out)
 	require.Regexp(t, `(?m)^ +→ install containerd`, out)
 	require.Regexp(t, `(?m)^[0-9]+ ok, [0-9]+ wrong, [0-9]+ unknown$`, out)
 
-	code, out, _ = run(t, "doctor", "--root", t.TempDir(), "-o", "json")
+	code, out, _ = run("doctor", "--root", t.TempDir(), "-o", "json")
 	require.Equal(t, Failed, code)
 	var value struct {
 		OK       bool                `json:"ok"`
@@ -107,7 +98,7 @@ func TestDoctor(t *testing.T) {
 	require.False(t, value.OK)
 	require.NotEmpty(t, value.Findings)
 
-	code, _, complaints = run(t, "doctor", "--root", "/no/such/folder")
+	code, _, complaints = run("doctor", "--root", "/no/such/folder")
 	require.Equal(t, Failed, code)
 	require.Contains(t, complaints, "/no/such/folder")
 }
@@ -121,7 +112,7 @@ func TestWrongUsage(t *testing.T) {
 		{"doctor", "-o", ""},
 		{"doctor", "--runtime"},
 	} {
-		code, out, complaints := run(t, args...)
+		code, out, complaints := run(args...)
 		require.Equal(t, Usage, code, args)
 		require.Empty(t, out)
 		require.Contains(t, complaints, "See 'kata-tes --help'")

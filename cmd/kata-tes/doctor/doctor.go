@@ -75,7 +75,8 @@ type doctor struct {
 	rows      []status.Row
 	rowsErr   error
 	// live is what is not in files.
-	live live
+	live   live
+	images images
 }
 
 // Examine makes all checks. Its error is that there is no node to look at.

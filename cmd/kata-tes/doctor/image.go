@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"sync"
 
 	"github.com/kata-tes/kata-tes/cmd/kata-tes/guestimage"
 )
@@ -21,6 +22,34 @@ func inspect(ctx context.Context, root, image, kataConfig string) (guestimage.Re
 		kataConfig = ""
 	}
 	return guestimage.Inspect(ctx, filepath.Join(root, image), kataConfig, "")
+}
+
+// images remembers what is in which image: handlers share them, and reading one
+// takes seconds.
+type images struct {
+	mu   sync.Mutex
+	seen map[[2]string]inspected
+}
+
+type inspected struct {
+	report guestimage.Report
+	err    error
+}
+
+// inspect looks into each image once, one after the other.
+func (d *doctor) inspect(ctx context.Context, image, kataConfig string) (guestimage.Report, error) {
+	d.images.mu.Lock()
+	defer d.images.mu.Unlock()
+	key := [2]string{image, kataConfig}
+	if known, ok := d.images.seen[key]; ok {
+		return known.report, known.err
+	}
+	report, err := d.live.inspect(ctx, image, kataConfig)
+	if d.images.seen == nil {
+		d.images.seen = map[[2]string]inspected{}
+	}
+	d.images.seen[key] = inspected{report, err}
+	return report, err
 }
 
 // image is the guest image that the Kata configuration names.
@@ -46,7 +75,7 @@ func (h handler) checkImage(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	report, err := h.live.inspect(ctx, resolved, h.Kata.Path)
+	report, err := h.inspect(ctx, resolved, h.Kata.Path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return "", wrongf("correct the Kata configuration, or make the image", "the guest image %s is not there", image)
