@@ -4,11 +4,14 @@
 package status
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -46,8 +49,8 @@ func Below(root string) Node {
 	}
 }
 
-// Collect asks all sandboxes at once and gives their rows by id. Its error is
-// that the sandboxes can't even be listed.
+// Collect asks all sandboxes at once and gives their rows by pod, those last whose
+// pod nobody knows. Its error is that the sandboxes can't even be listed.
 func (n Node) Collect(ctx context.Context) ([]Row, error) {
 	ids, err := rundir.List(n.RunRoot)
 	if errors.Is(err, fs.ErrPermission) {
@@ -62,7 +65,18 @@ func (n Node) Collect(ctx context.Context) ([]Row, error) {
 		asking.Go(func() { rows[i] = n.ask(ctx, id) })
 	}
 	asking.Wait()
+	slices.SortStableFunc(rows, byPod)
 	return rows, nil
+}
+
+func byPod(a, b Row) int {
+	switch {
+	case a.Pod == "" && b.Pod != "":
+		return 1
+	case a.Pod != "" && b.Pod == "":
+		return -1
+	}
+	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Pod, b.Pod))
 }
 
 // ask makes one sandbox's row, whatever its process does.

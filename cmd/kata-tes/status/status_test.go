@@ -129,14 +129,14 @@ func TestRows(t *testing.T) {
 
 	lines, notes := f.lines(began.Add(3 * time.Minute))
 	require.Equal(t, []string{
-		"a0ready shop/web /dev/mapper/vg-web tes-0123456789abcdef ready 980Mi 0 integrity 3m",
-		"b0none shop/plain - - none - - - 3m",
-		"c0preparing shop/slow /dev/sdb tes-0000000000000001 preparing (prepare) - - - 3m",
 		"d0failed shop/bad 7:7 - failed - - - 3m",
 		"e0silentguest shop/dumb /dev/cciss/c0d0 tes-0000000000000002 ready - - - 3m",
 		"f0older shop/old - - unknown - - - -",
+		"b0none shop/plain - - none - - - 3m",
+		"c0preparing shop/slow /dev/sdb tes-0000000000000001 preparing (prepare) - - - 3m",
+		"a0ready shop/web /dev/mapper/vg-web tes-0123456789abcdef ready 980Mi 0 integrity 3m",
 		"g0nobodyknows - - - unknown - - - -",
-	}, lines)
+	}, lines, "by pod")
 	require.Len(t, notes, 4)
 	require.Equal(t, "shop/bad: failed: too small; ask for more", notes[0])
 	require.Equal(t, "shop/dumb: guest: the guest does not answer", notes[1])
