@@ -4,9 +4,12 @@
 package command
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
+	"syscall"
 
 	"github.com/kata-tes/kata-tes/cmd/kata-tes/install"
 	"github.com/kata-tes/kata-tes/cmd/kata-tes/journal"
@@ -49,7 +52,7 @@ the difference is carried out. 'kata-tes uninstall' puts back what was there.`,
 			}
 			result, err := install.Install(cmd.Context(), f.options)
 			if err != nil {
-				return err
+				return hint(err)
 			}
 			return f.print(cmd, result, "The runtime is installed as asked for")
 		},
@@ -60,7 +63,33 @@ the difference is carried out. 'kata-tes uninstall' puts back what was there.`,
 	flags.StringVar(&f.options.From, "from", "", "folder with our programs, on this machine (default: where kata-tes is)")
 	flags.StringVar(&f.options.BinDir, "bin-dir", "", "folder for our programs, on the node (default "+install.DefaultBinDir+", or where a package has put them)")
 	flags.StringVar(&f.options.ContainerdConfig, "containerd-config", "", "containerd's main configuration file, on the node (default: where it usually is)")
+	complete(cmd, "runtime", func() []string { return install.Available(f.options) })
+	complete(cmd, "from", nil)
 	return cmd
+}
+
+// complete has the shell offer values for a flag; without a function, folders.
+func complete(cmd *cobra.Command, flag string, values func() []string) {
+	err := cmd.RegisterFlagCompletionFunc(flag, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		if values == nil {
+			return nil, cobra.ShellCompDirectiveFilterDirs
+		}
+		return values(), cobra.ShellCompDirectiveNoFileComp
+	})
+	if err != nil {
+		panic(err) // The flag is not there: a mistake in this file.
+	}
+}
+
+// hint says what to do about what the system refuses.
+func hint(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w; run the command as root", err)
+	case errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("%w; where the system is read-only, name a folder that is not with --bin-dir", err)
+	}
+	return err
 }
 
 func newUninstall() *cobra.Command {
@@ -80,7 +109,7 @@ somebody else since.`,
 			}
 			result, err := install.Uninstall(cmd.Context(), f.options)
 			if err != nil {
-				return err
+				return hint(err)
 			}
 			return f.print(cmd, result, "Nothing is installed")
 		},
@@ -97,6 +126,8 @@ func (f *installFlags) register(cmd *cobra.Command) {
 	flags.BoolVar(&f.restart, "restart", false, "restart containerd if it has to read its configuration again")
 	flags.StringVar(&f.restartCommand, "restart-command", "", "command line for --restart (default: systemctl of the node)")
 	flags.VarP(&f.format, "output", "o", "output format")
+	complete(cmd, "root", nil)
+	complete(cmd, "output", func() []string { return []string{string(output.Table), string(output.JSON)} })
 }
 
 // complete checks flags against each other and fills in what is not given.

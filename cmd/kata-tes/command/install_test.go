@@ -7,8 +7,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/kata-tes/kata-tes/cmd/kata-tes/install"
@@ -68,6 +70,22 @@ func TestInstallAndUninstall(t *testing.T) {
 	status, out, errs = run("uninstall", "--root", root)
 	require.Equal(t, Done, status, errs)
 	require.Equal(t, "Nothing is installed; no file has to change.\n", out)
+}
+
+func TestCompletion(t *testing.T) {
+	root, _ := newNode(t)
+	status, out, errs := run("__complete", "install", "--root", root, "--runtime", "")
+	require.Equal(t, Done, status, errs)
+	require.Contains(t, out, "kata\n:4\n")
+	_, out, _ = run("__complete", "uninstall", "-o", "")
+	require.Contains(t, out, "table\njson\n")
+	_, out, _ = run("__complete", "install", "--root", "/no/such", "--runtime", "")
+	require.Contains(t, out, ":4\n")
+}
+
+func TestHints(t *testing.T) {
+	require.ErrorContains(t, hint(&fs.PathError{Op: "open", Path: "/x", Err: syscall.EACCES}), "as root")
+	require.ErrorContains(t, hint(&fs.PathError{Op: "open", Path: "/x", Err: syscall.EROFS}), "--bin-dir")
 }
 
 func TestWrongUse(t *testing.T) {

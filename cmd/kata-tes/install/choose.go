@@ -40,16 +40,37 @@ func (p *plan) choose() error {
 }
 
 func (p *plan) available() string {
-	var fit []string
-	for _, h := range p.before.Containerd.KataHandlers() {
-		if p.fit(&h) == nil {
-			fit = append(fit, h.Name)
-		}
-	}
-	if len(fit) == 0 {
+	names := p.fitting()
+	if len(names) == 0 {
 		return "no handler of Kata Containers with QEMU; install Kata Containers first"
 	}
-	return strings.Join(fit, ", ")
+	return strings.Join(names, ", ")
+}
+
+// fitting are the handlers that could be chosen.
+func (p *plan) fitting() []string {
+	var names []string
+	for _, h := range p.before.Containerd.KataHandlers() {
+		if p.fit(&h) == nil {
+			names = append(names, h.Name)
+		}
+	}
+	return names
+}
+
+// Available are the handlers of a node that could be chosen; none where it cannot
+// be looked at.
+func Available(o Options) []string {
+	tree, err := node.Open(o.Root)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = tree.Close() }()
+	found, err := node.Discover(tree, node.Options{ContainerdConfig: o.ContainerdConfig})
+	if err != nil {
+		return nil
+	}
+	return (&plan{before: found}).fitting()
 }
 
 // fit says why a handler cannot have the runtime.

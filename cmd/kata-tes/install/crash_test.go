@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"testing"
 
 	"github.com/kata-tes/kata-tes/cmd/kata-tes/journal"
@@ -151,4 +152,30 @@ func TestAChangeOfHandlersThatDiesAnywhere(t *testing.T) {
 		_, err = Install(context.Background(), first)
 		require.NoError(t, err, "operation %d", at)
 	}
+}
+
+// TestACrashOverWhatOthersChanged: neither the old edits nor the new ones stay,
+// and the others' lines do.
+func TestACrashOverWhatOthersChanged(t *testing.T) {
+	t.Parallel()
+	root := newNode(t, "containerd-1.6")
+	main := filepath.Join(root, mainFile)
+	was := read(t, main)
+	first := options(t, root, "kata-qemu-tdx")
+	second := options(t, root, "kata-qemu-snp")
+	at := 1
+	for ; ; at++ {
+		put(t, main, was, 0o640)
+		_, err := Install(context.Background(), first)
+		require.NoError(t, err)
+		put(t, main, read(t, main)+"[debug]\n", 0o640)
+		reached := faulty(t, second, install, at, true)
+		_, err = Uninstall(context.Background(), Options{Root: root, Force: true})
+		require.NoError(t, err)
+		require.Equal(t, was+"[debug]\n", read(t, main), "operation %d", at)
+		if !reached {
+			break
+		}
+	}
+	require.Greater(t, at, 20, "operations were counted")
 }

@@ -88,7 +88,7 @@ func undoing(tree *node.Tree, j *journal.Journal, o Options) ([]journal.Change, 
 		return nil, err
 	}
 	if len(running) > 0 && !o.Force {
-		return nil, fmt.Errorf("%w: %s; delete those pods first, or use --force: they keep running, but what is left of them when they end has to be removed by hand", ErrInUse, strings.Join(running, ", "))
+		return nil, fmt.Errorf("%w: %s; delete those pods first, or use --force: containerd then forgets them when it restarts, and what runs of them has to be ended by hand", ErrInUse, strings.Join(running, ", "))
 	}
 	return j.Changes(nil)
 }

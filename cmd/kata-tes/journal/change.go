@@ -135,6 +135,9 @@ func (t *Transaction) plan(want []File, changes []Change, info json.RawMessage) 
 		t.last.Files = append(t.last.Files, e)
 		if i := slices.IndexFunc(earlier.Files, func(o entry) bool { return o.Path == file.Path }); i >= 0 {
 			e.Ours = append(slices.Clone(e.Ours), earlier.Files[i].Ours...)
+			// The file may have either. Undone is the last one first, and what is
+			// not there is no matter.
+			e.Edits = append(slices.Clone(earlier.Files[i].Edits), e.Edits...)
 		}
 		open.Files = append(open.Files, e)
 	}
@@ -162,7 +165,7 @@ func (t *Transaction) restoreRecord(earlier *record) error {
 	if earlier == nil {
 		return t.j.Forget()
 	}
-	t.j.recorded = earlier
+	t.j.recorded, t.j.base = earlier, nil
 	return errors.Join(t.j.disk.writeRecord(earlier), t.j.sweep(earlier))
 }
 
@@ -233,7 +236,7 @@ func (t *Transaction) Commit(info any) error {
 	if err := t.j.disk.writeRecord(t.last); err != nil {
 		return err
 	}
-	t.j.recorded = t.last
+	t.j.recorded, t.j.base = t.last, nil
 	return t.j.sweep(t.last)
 }
 
@@ -298,7 +301,7 @@ func (j *Journal) Forget() error {
 			return err
 		}
 	}
-	j.recorded = nil
+	j.recorded, j.base = nil, nil
 	for _, dir := range slices.Backward(made) {
 		if err := j.disk.rmdir(dir); err != nil {
 			return err

@@ -27,7 +27,8 @@ type Journal struct {
 	lock *os.File
 	// recorded is nil when nothing is installed.
 	recorded *record
-	// base is what there was before each file that is recorded.
+	// base is what there was before each file that is recorded; nil until that
+	// has been looked at.
 	base map[string]*snapshot
 }
 
@@ -244,7 +245,11 @@ func (j *Journal) Changes(want []File) ([]Change, error) {
 		if wanted[e.Path] {
 			continue
 		}
-		if err := add(e.Path, j.base[e.Path]); err != nil {
+		before, known := j.base[e.Path]
+		if !known {
+			return nil, fmt.Errorf("%w: what %s was before is not known", ErrRecord, e.Path)
+		}
+		if err := add(e.Path, before); err != nil {
 			return nil, err
 		}
 	}

@@ -108,7 +108,7 @@ func (d disk) writeRecord(r *record) error {
 	if err != nil {
 		return err
 	}
-	return d.write(recordFile, snapshot{content: append(content, '\n'), mode: 0o600})
+	return d.write(recordFile, snapshot{content: append(content, '\n'), mode: 0o644})
 }
 
 // readSaved gives the content of what was there before, after a check.

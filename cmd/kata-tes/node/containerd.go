@@ -83,25 +83,32 @@ func findContainerd(t *Tree, config string) (*Containerd, error) {
 }
 
 func (c *Containerd) findConfig(t *Tree) error {
-	var tried []string
+	var tried, found []string
 	for _, candidate := range configPaths {
 		if c.Config != "" && c.Config != candidate.path {
 			continue
 		}
-		found, err := t.Exists(candidate.path)
+		there, err := t.Exists(candidate.path)
 		if err != nil {
 			return fmt.Errorf("looking for containerd's configuration: %w", err)
 		}
-		if found {
-			c.Config, c.Rendered = candidate.path, candidate.rendered
-			return nil
-		}
 		tried = append(tried, candidate.path)
+		if there {
+			found = append(found, candidate.path)
+			c.Rendered = candidate.rendered
+		}
 	}
-	if c.Config != "" {
+	switch {
+	case c.Config != "":
 		return nil
+	case len(found) == 0:
+		return fmt.Errorf("%w: no configuration at %s; make one with 'containerd config default', or name it with --containerd-config", ErrNoContainerd, strings.Join(tried, ", "))
+	case len(found) > 1:
+		// The wrong one would be changed, and nobody would notice.
+		return fmt.Errorf("%w: %s; name the one that is in use with --containerd-config", ErrSeveral, strings.Join(found, ", "))
 	}
-	return fmt.Errorf("%w: no configuration at %s; make one with 'containerd config default', or name it with --containerd-config", ErrNoContainerd, strings.Join(tried, ", "))
+	c.Config = found[0]
+	return nil
 }
 
 // load reads the main file and what it imports, and what that imports, in the

@@ -9,8 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNoContainerd says that the node has no containerd that could be found.
-var ErrNoContainerd = errors.New("containerd was not found")
+var (
+	// ErrNoContainerd says that the node has no containerd that could be found.
+	ErrNoContainerd = errors.New("containerd was not found")
+	// ErrSeveral says that it has the configurations of several.
+	ErrSeveral = errors.New("there are configurations of several containerds")
+)
 
 // errNotDir comes of a path through something that is no folder.
 var errNotDir = unix.ENOTDIR

@@ -130,6 +130,20 @@ func TestNoContainerd(t *testing.T) {
 	require.ErrorContains(t, err, main)
 }
 
+func TestSeveralContainerds(t *testing.T) {
+	const k3s = "/var/lib/rancher/k3s/agent/etc/containerd/config.toml"
+	tree := newTree(t, map[string]string{main: v2, k3s: "version = 3\n"})
+	_, err := Discover(tree, Options{})
+	require.ErrorIs(t, err, ErrSeveral)
+	require.ErrorContains(t, err, k3s)
+	for name, rendered := range map[string]bool{main: false, k3s: true} {
+		found, err := Discover(tree, Options{ContainerdConfig: name})
+		require.NoError(t, err)
+		require.Equal(t, name, found.Containerd.Config)
+		require.Equal(t, rendered, found.Containerd.Rendered)
+	}
+}
+
 func TestVersionOfTheProgram(t *testing.T) {
 	for name, test := range map[string]struct {
 		info    buildinfo.BuildInfo
