@@ -41,7 +41,7 @@ func (r Report) Complete() bool { return refusal(r.Checks) == nil }
 func Inspect(ctx context.Context, path, kataConfig, folder string) (Report, error) {
 	var kata *kataconfig.Image
 	if kataConfig != "" {
-		found, err := kataconfig.Load(kataConfig, "")
+		found, err := kataconfig.Load(kataConfig)
 		if err != nil {
 			return Report{}, err
 		}

@@ -101,6 +101,20 @@ func TestKernelParams(t *testing.T) {
 	require.True(t, report.Complete(), "%v", checks)
 }
 
+// A drop-in that a later one takes back would leave Kata with the old image, or
+// with the new one and the old root hash.
+func TestDropInWithoutEffect(t *testing.T) {
+	in := rootfsImage{root: guestRoot(t)}.make(t)
+	kata := kataFolder(t, fmt.Sprintf("image = %q", in.path))
+	later := filepath.Join(filepath.Dir(kata.dropIn), "70-image.toml")
+	require.NoError(t, os.WriteFile(later, []byte("[hypervisor.qemu]\nimage = \"/other\"\n"), 0o600))
+	requireRefused(t, in.path, "a later one sets the same", func(r *Request) { r.KataConfig, r.DropIn = kata.config, kata.dropIn })
+	require.NoFileExists(t, kata.dropIn)
+	left, err := os.ReadDir(filepath.Dir(kata.config))
+	require.NoError(t, err)
+	require.Len(t, left, 2)
+}
+
 func TestDropInOfInitrd(t *testing.T) {
 	in := makeInitrd(t, guestRoot(t), "gzip", false)
 	kata := kataFolder(t, "image = \"/opt/kata/share/kata-containers/kata-containers.img\"")

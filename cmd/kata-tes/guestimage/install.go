@@ -86,7 +86,7 @@ func (j *job) prepare() (err error) {
 		}
 	}
 	if j.KataConfig != "" {
-		kata, err := kataconfig.Load(j.KataConfig, j.DropIn)
+		kata, err := kataconfig.LoadWith(j.KataConfig, j.DropIn, nil)
 		if err != nil {
 			return err
 		}

@@ -86,7 +86,8 @@ func (j *job) place() (written bool, undo func() error, err error) {
 	return true, func() error { return os.Remove(j.Out) }, syncFolder(filepath.Dir(j.Out))
 }
 
-// stageDropIn writes the drop-in under a name that Kata does not read.
+// stageDropIn writes the drop-in where Kata does not read it: in config.d it
+// reads every file, whatever its name.
 func (j *job) stageDropIn(report Report) (string, error) {
 	if j.DropIn == "" {
 		return "", nil
@@ -95,7 +96,14 @@ func (j *job) stageDropIn(report Report) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	f, err := os.CreateTemp(filepath.Dir(j.DropIn), ".kata-tes-")
+	if err := j.checkInForce(text); err != nil {
+		return "", err
+	}
+	folder := filepath.Dir(j.DropIn)
+	if filepath.Base(folder) == "config.d" {
+		folder = filepath.Dir(folder)
+	}
+	f, err := os.CreateTemp(folder, ".kata-tes-")
 	if err != nil {
 		return "", fmt.Errorf("writing the drop-in: %w", err)
 	}
@@ -129,6 +137,26 @@ func (j *job) dropIn(report Report) ([]byte, error) {
 		keys = append(keys, kataconfig.Key{Name: "kernel_params", Value: verity.KernelParams(j.kata.KernelParams, m.root)})
 	}
 	return kataconfig.DropIn(hypervisor, keys)
+}
+
+// checkInForce refuses a drop-in that another one, read later, would take back.
+func (j *job) checkInForce(text []byte) error {
+	if j.kata == nil || !kataconfig.InFolder(j.DropIn, kataconfig.DropInFolder(j.KataConfig)) {
+		return nil
+	}
+	// In force it is when nothing changes by putting it last.
+	found, err := kataconfig.LoadWith(j.KataConfig, j.DropIn, text)
+	if err != nil {
+		return err
+	}
+	last, err := kataconfig.LoadLast(j.KataConfig, j.DropIn, text)
+	if err != nil {
+		return err
+	}
+	if found != last {
+		return fmt.Errorf("the drop-in %s would have no effect, since a later one sets the same: choose a name that comes after it", j.DropIn)
+	}
+	return nil
 }
 
 // sameContent says whether two files have the same bytes. One that is not there

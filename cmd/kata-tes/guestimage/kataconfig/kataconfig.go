@@ -8,6 +8,7 @@ package kataconfig
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -36,36 +37,93 @@ type section struct {
 	KernelVerityParams *string `toml:"kernel_verity_params"`
 }
 
-// Load reads the file and, as Kata does, the drop-ins of config.d beside it in
-// the order of their names, but for the one at except, which is about to be
-// written.
-func Load(path, except string) (Image, error) {
+// Load reads the file and, as Kata does, every file of config.d beside it in the
+// order of their names.
+func Load(path string) (Image, error) { return LoadWith(path, "", nil) }
+
+// LoadWith is Load as if the drop-in had this text; without any, as if it was
+// not there. One that is not in config.d counts for nothing.
+func LoadWith(path, dropIn string, text []byte) (Image, error) {
+	return load(path, dropIn, text, slices.Sort[[]string])
+}
+
+// LoadLast is LoadWith with the drop-in behind all others, whatever its name.
+func LoadLast(path, dropIn string, text []byte) (Image, error) {
+	return load(path, dropIn, text, func([]string) {})
+}
+
+// load reads the drop-ins in the order that arrange makes of their names, of
+// which this one's is the last.
+func load(path, dropIn string, text []byte, arrange func([]string)) (Image, error) {
 	path, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return Image{}, fmt.Errorf("the configuration of Kata: %w", err)
 	}
-	dropIns, err := filepath.Glob(filepath.Join(filepath.Dir(path), "config.d", "*.toml"))
+	folder := DropInFolder(path)
+	names, err := dropInNames(folder)
 	if err != nil {
+		return Image{}, fmt.Errorf("the configuration of Kata: %w", err)
+	}
+	instead := ""
+	if InFolder(dropIn, folder) {
+		instead = filepath.Base(dropIn)
+		names = slices.DeleteFunc(names, func(name string) bool { return name == instead })
+		if text != nil {
+			names = append(names, instead)
+		}
+		arrange(names)
+	}
+	merged := map[string]section{}
+	if err := mergeFile(merged, path); err != nil {
 		return Image{}, err
 	}
-	slices.Sort(dropIns)
-	merged := map[string]section{}
-	for _, file := range append([]string{path}, dropIns...) {
-		if file == except {
-			continue
+	for _, name := range names {
+		if name == instead {
+			err = merge(merged, text)
+		} else {
+			err = mergeFile(merged, filepath.Join(folder, name))
 		}
-		if err := merge(merged, file); err != nil {
-			return Image{}, fmt.Errorf("the configuration of Kata %s: %w", file, err)
+		if err != nil {
+			return Image{}, err
 		}
 	}
 	return choose(merged, path)
 }
 
-func merge(merged map[string]section, file string) error {
-	text, err := os.ReadFile(file) //nolint:gosec // the operator's own choice
-	if err != nil {
-		return err
+// DropInFolder is where Kata looks for the drop-ins of a configuration.
+func DropInFolder(config string) string { return filepath.Join(filepath.Dir(config), "config.d") }
+
+// InFolder says whether a file is directly in a folder.
+func InFolder(path, folder string) bool {
+	a, err := os.Stat(filepath.Dir(path))
+	b, err2 := os.Stat(folder)
+	return path != "" && errors.Join(err, err2) == nil && os.SameFile(a, b)
+}
+
+func dropInNames(folder string) ([]string, error) {
+	files, err := os.ReadDir(folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
+	var names []string
+	for _, file := range files {
+		names = append(names, file.Name())
+	}
+	return names, err
+}
+
+func mergeFile(merged map[string]section, path string) error {
+	text, err := os.ReadFile(path) //nolint:gosec // the operator's own choice
+	if err == nil {
+		err = merge(merged, text)
+	}
+	if err != nil {
+		return fmt.Errorf("the configuration of Kata: %s: %w", path, err)
+	}
+	return nil
+}
+
+func merge(merged map[string]section, text []byte) error {
 	var c struct {
 		Hypervisor map[string]section `toml:"hypervisor"`
 	}
