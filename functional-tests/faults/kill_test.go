@@ -129,7 +129,7 @@ func (tr *trial) holdShim() hold {
 // does just before it forwards the Create.
 func (tr *trial) holdInner() hold {
 	return tr.holdProcess("containerd-shim-kata-v2", func(c *lab.Container) bool {
-		files, err := filepath.Glob(filepath.Join(bundles, "*", "config.json"))
+		files, err := filepath.Glob(filepath.Join(tr.containerd.Bundles(), "*", "config.json"))
 		if err != nil {
 			return false
 		}

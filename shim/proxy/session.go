@@ -116,6 +116,8 @@ func (s *session) forwardRequest(frames *frameReader, h header) error {
 		return nil
 	case r.isTask(methodShutdown):
 		s.expectShutdown(h.stream)
+	case r.isTask(methodKill) && isSIGKILL(r.payload):
+		s.server.hook.Killed()
 	}
 	_, err = innerWriter{s.inner}.Write(frame)
 	return err
