@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	logtest "github.com/sirupsen/logrus/hooks/test"
 	"github.com/stretchr/testify/require"
 
 	agentv1 "github.com/kata-tes/kata-tes/agentproto/v1"
@@ -32,11 +33,19 @@ func (r *recorder) counters(at func(since time.Duration) (waiting, answered uint
 
 func hung(time.Duration) (waiting, answered uint64) { return 3, 100 }
 
-func TestADiskThatHangsEndsTheMachine(t *testing.T) {
+// watched runs a test, in time of its own, with a store that is ready.
+func watched(t *testing.T, do func(t *testing.T, s *Store, r *recorder, log *logtest.Hook)) {
 	synctest.Test(t, func(t *testing.T) {
 		s, r, log := newStore(t)
 		require.NoError(t, s.Ensure(t.Context(), disk, "c1"))
 		r.took()
+		do(t, s, r, log)
+		require.NoError(t, s.Close())
+	})
+}
+
+func TestADiskThatHangsEndsTheMachine(t *testing.T) {
+	watched(t, func(t *testing.T, s *Store, r *recorder, log *logtest.Hook) {
 		r.counters(hung)
 		began, ended := time.Now(), make(chan time.Time, 1)
 		r.answer("end", func(ctx context.Context) error {
@@ -51,7 +60,6 @@ func TestADiskThatHangsEndsTheMachine(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, []string{"end"}, r.took())
 		require.Equal(t, "ending the virtual machine; its process stays until the disk answers", log.LastEntry().Message)
-		require.NoError(t, s.Close())
 	})
 }
 
@@ -64,25 +72,18 @@ func TestTheMachineStays(t *testing.T) {
 		"all answered at end": func(d time.Duration) (uint64, uint64) { return 3 * (1 - uint64(d/limits.HungDisk)), 100 },
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s, r, _ := newStore(t)
-				require.NoError(t, s.Ensure(t.Context(), disk, "c1"))
-				r.took()
+			watched(t, func(t *testing.T, s *Store, r *recorder, _ *logtest.Hook) {
 				r.counters(at)
 				s.Killed()
 				time.Sleep(2 * limits.HungDisk)
 				require.Empty(t, r.took())
-				require.NoError(t, s.Close())
 			})
 		})
 	}
 }
 
 func TestAGuestThatDoesNotAnswerIsNoProof(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s, r, log := newStore(t)
-		require.NoError(t, s.Ensure(t.Context(), disk, "c1"))
-		r.took()
+	watched(t, func(t *testing.T, s *Store, r *recorder, log *logtest.Hook) {
 		r.status = func(ctx context.Context, _ *agentv1.StatusRequest) (*agentv1.StatusResponse, error) {
 			return nil, hang(ctx)
 		}
@@ -96,7 +97,6 @@ func TestAGuestThatDoesNotAnswerIsNoProof(t *testing.T) {
 		s.Killed()
 		time.Sleep(2 * limits.HungDisk)
 		require.Equal(t, []string{"end"}, r.took())
-		require.NoError(t, s.Close())
 	})
 }
 
@@ -117,10 +117,7 @@ func TestKilledWithoutAStore(t *testing.T) {
 
 // The end of the sandbox does not wait for the look.
 func TestCloseEndsTheLook(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s, r, _ := newStore(t)
-		require.NoError(t, s.Ensure(t.Context(), disk, "c1"))
-		r.took()
+	watched(t, func(t *testing.T, s *Store, r *recorder, _ *logtest.Hook) {
 		r.counters(hung)
 		s.Killed()
 		synctest.Wait()
