@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -75,13 +76,13 @@ func TestErrorsAreInTheIndex(t *testing.T) {
 		reason, isInternal := internal[name]
 		if isInternal {
 			require.NotEmpty(t, reason, name)
-			require.False(t, listed, "%s is internal, and in docs/errors.md too", name)
+			assert.False(t, listed, "%s is internal, and in docs/errors.md too", name)
 			continue
 		}
-		require.True(t, listed, "docs/errors.md has no row for %s: %q", name, message)
+		assert.True(t, listed, "docs/errors.md has no row for %s: %q", name, message)
 	}
 	for name := range internal {
-		require.True(t, seen[name], "internal: there is no error %s any more", name)
+		assert.True(t, seen[name], "internal: there is no error %s any more", name)
 	}
 }
 
@@ -91,7 +92,7 @@ func TestRemediesAreInTheIndex(t *testing.T) {
 	all := remedies(sources(t, "shim/store"))
 	require.NotEmpty(t, all)
 	for _, remedy := range all {
-		require.True(t, slices.ContainsFunc(rows, func(r row) bool { return r.message == remedy }), "docs/errors.md has no row for %q", remedy)
+		assert.True(t, slices.ContainsFunc(rows, func(r row) bool { return r.message == remedy }), "docs/errors.md has no row for %q", remedy)
 	}
 }
 
@@ -109,7 +110,7 @@ func TestIndexIsOfTheCode(t *testing.T) {
 		})
 	}
 	for _, r := range index(t) {
-		require.True(t, slices.ContainsFunc(sentences, func(s string) bool { return strings.Contains(s, r.message) }), "no such message in the code: %q", r.message)
+		assert.True(t, slices.ContainsFunc(sentences, func(s string) bool { return strings.Contains(s, r.message) }), "no such message in the code: %q", r.message)
 	}
 }
 
