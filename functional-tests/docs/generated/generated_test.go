@@ -20,6 +20,8 @@ type file struct {
 	Name string `toml:"name"`
 	// Limit is a limit.
 	Limit *time.Duration `toml:"limit"`
+	// Loud or not.
+	Loud bool `toml:"loud"`
 	// Paths, the first one first.
 	Paths []string        `toml:"paths"`
 	Tools map[string]tool `toml:"tool"`
@@ -50,6 +52,7 @@ func TestTable(t *testing.T) {
 	require.Equal(t, "| key | type | default | meaning |\n|---|---|---|---|\n"+
 		"| `name` | string | none | Name of something: a \\| b. |\n"+
 		"| `limit` | time span | `1m0s` | Limit is a limit. |\n"+
+		"| `loud` | true or false | `false` | Loud or not. |\n"+
 		"| `paths` | list of strings | `[\"/a\", \"/b\"]` | Paths, the first one first. |\n"+
 		"| `tool.NAME.path` | string | `\"/x\"` | Path of a tool. |\n", got)
 }

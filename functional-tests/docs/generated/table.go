@@ -23,8 +23,8 @@ type Type struct {
 type Table struct {
 	// Package is the folder with the struct's source, for the comments.
 	Package string
-	// Types are shown in a way of their own. Strings, lists of strings and
-	// tables need none.
+	// Types are shown in a way of their own. Strings, lists of strings, truth
+	// values and tables need none.
 	Types map[reflect.Type]Type
 	// Names stand for the keys of a map, which the file's author chooses, by
 	// the map's key.
@@ -76,6 +76,8 @@ func (r *rows) add(key, field string, value reflect.Value) error {
 		return r.addMap(key, value)
 	case value.Kind() == reflect.String:
 		shown = Type{Name: "string", Show: func(v reflect.Value) string { return strconv.Quote(v.String()) }}
+	case deref(value.Type()).Kind() == reflect.Bool:
+		shown = Type{Name: "true or false", Show: func(v reflect.Value) string { return strconv.FormatBool(v.Bool()) }}
 	case value.Type() == reflect.TypeFor[[]string]():
 		shown = Type{Name: "list of strings", Show: list}
 	default:
