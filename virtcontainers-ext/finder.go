@@ -85,8 +85,8 @@ func (s *Sandbox) dial(ctx context.Context, events ...string) (*qmp.Conn, error)
 	case errors.Is(err, fs.ErrNotExist):
 		// A QEMU that ends in order takes its socket away.
 		return nil, fmt.Errorf("%w: %s does not exist; unless QEMU has just ended, Kata did not start it through kata-tes-qemu: "+
-			"set path in [hypervisor.qemu] to kata-tes-qemu by a drop-in (50-kata-tes.toml) in config.d beside the configuration "+
-			"that the runtime handler's ConfigPath names, then delete the pod and create it again", ErrNoMonitor, s.monitor)
+			"run kata-tes install for the runtime handler, or set path in [hypervisor.qemu] to kata-tes-qemu by a drop-in in config.d beside "+
+			"the configuration that the handler's ConfigPath names; then delete the pod and create it again", ErrNoMonitor, s.monitor)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return nil, fmt.Errorf("%w: nobody listens at %s, its QEMU has ended; delete the pod and create it again", ErrNoMonitor, s.monitor)
 	case errors.Is(err, context.DeadlineExceeded):
