@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/emptypb"
 )
 
 // added is a message with a field that only a later release knows.
@@ -45,6 +46,37 @@ func TestHostOfANewerRelease(t *testing.T) {
 	}, patience, time.Millisecond)
 	_, err = c.Release(ctx, added(&agentv1.ReleaseRequest{Store: agentproto.ImageStore, Marker: marker}))
 	require.NoError(t, err)
+	require.Equal(t, codes.Canceled, status.Code(<-outcome))
+}
+
+// TestHostOfTheFirstRelease has its requests byte by byte, whatever messages have
+// become since: fields 1 and 2 are texts, store and marker.
+func TestHostOfTheFirstRelease(t *testing.T) {
+	c := ttrpc.NewClient(connect(t, serve(t, time.Minute)))
+	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	call := func(method string, answer proto.Message, fields ...string) error {
+		var sent []byte
+		for i, text := range fields {
+			sent = protowire.AppendTag(sent, protowire.Number(i+1), protowire.BytesType)
+			sent = protowire.AppendString(sent, text)
+		}
+		request := &emptypb.Empty{}
+		request.ProtoReflect().SetUnknown(sent)
+		return c.Call(within(t, patience), service, method, request, answer)
+	}
+	version, state := &agentv1.VersionResponse{}, &agentv1.StatusResponse{}
+	require.NoError(t, call("Version", version))
+	require.EqualValues(t, 1, version.GetProtocol())
+	require.NoError(t, call("Status", state, "trusted_store"))
+	require.Equal(t, agentv1.State_STATE_ABSENT, state.GetState())
+
+	const marker = "tes-0123456789abcdef"
+	outcome := make(chan error, 1)
+	go func() { outcome <- call("Prepare", &emptypb.Empty{}, "trusted_store", marker) }()
+	require.Eventually(t, func() bool {
+		return call("Status", state, "trusted_store") == nil && state.GetState() == agentv1.State_STATE_PREPARING && state.GetMarker() == marker
+	}, patience, time.Millisecond)
+	require.NoError(t, call("Release", &emptypb.Empty{}, "trusted_store", marker))
 	require.Equal(t, codes.Canceled, status.Code(<-outcome))
 }
 
