@@ -15,13 +15,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// erring are the packages whose errors a person may read.
-var erring = []string{"shim", "virtcontainers-ext", "agent-ext", "agentproto"}
+// erring are the packages whose errors end in a pod's event or on the guest's
+// console.
+var erring = []string{
+	"shim/bootstrap", "shim/config", "shim/hostdev", "shim/intercept", "shim/ocispec", "shim/proxy", "shim/store",
+	"virtcontainers-ext", "agent-ext", "agentproto",
+}
 
 // internal are the errors that docs/errors.md leaves out, and why.
 var internal = map[string]string{
 	"shim/bootstrap.errUsage":            "for who starts the program by hand; it says what to do",
-	"shim/metrics.errDamaged":            "in the log only: the file is begun anew",
 	"shim/proxy.errInnerWrite":           "an attribute: its text stands within the answer of unavailable()",
 	"shim/proxy.errMalformed":            "of a client that is not containerd",
 	"virtcontainers-ext.ErrAttached":     "cannot be: each attach invents a marker",
