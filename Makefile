@@ -90,6 +90,10 @@ dependencies: ## Write docs/dependencies.md: modules, versions, licences, who us
 	go run ./functional-tests/cmd/dependencies >$(BUILD)/dependencies.md
 	mv $(BUILD)/dependencies.md docs/dependencies.md
 
+.PHONY: docs
+docs: ## Write those parts of docs/ that are made from code
+	go test ./shim/config ./agent-ext/config ./functional-tests/attacks -run '^(TestReference|TestDocument)$$' -args -update
+
 ##@ Checking
 .PHONY: lint
 lint: packages lint-go lint-proto lint-mod lint-shell lint-licences ## All linters and the check that generated code is current

@@ -84,7 +84,7 @@ func (p Program) serveOn(ctx context.Context, c call, listener *net.UnixListener
 	if err := answers.Close(); err != nil {
 		return errors.Join(err, server.Close())
 	}
-	log.WithField("inner", h.Settings.InnerShim).Debug("serving")
+	log.WithField("inner_shim", h.Settings.InnerShim).Debug("serving")
 	// What starting up needed is not needed any more.
 	debug.FreeOSMemory()
 	err = server.Serve(ctx, listener)

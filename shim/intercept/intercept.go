@@ -111,7 +111,7 @@ func (i *Interceptor) create(ctx context.Context, id, bundle string) error {
 	// The inner shim has another working folder: a relative path would lead it
 	// to another file than us.
 	if !filepath.IsAbs(bundle) {
-		return fmt.Errorf("%w: %.200q", ErrRelativeBundle, bundle)
+		return fmt.Errorf("%w: %.200q; set state in containerd's configuration to an absolute path", ErrRelativeBundle, bundle)
 	}
 
 	// 1. Read config.json. Who doesn't ask for the store is forwarded untouched.

@@ -20,7 +20,7 @@ var (
 	// ErrLeftover says that a failed attempt could not be undone.
 	ErrLeftover = errors.New("a failed attempt could not be undone")
 	// ErrClosed says that the sandbox is ending.
-	ErrClosed = errors.New("the sandbox is being shut down")
+	ErrClosed = errors.New("the sandbox is being shut down; if the pod is still wanted, the kubelet makes another")
 
 	// ErrNoAgent says that nobody serves the agent extension's port in the guest.
 	ErrNoAgent = errors.New("the guest image has no kata-tes-agent, or it does not run")

@@ -67,7 +67,7 @@ func (e *GuestError) remedy() string {
 		// A guest of another release may mean the same and not say so.
 		return remedies[e.Code] + "; besides, " + e.Before
 	}
-	return remedies[e.Code]
+	return cmp.Or(remedies[e.Code], remedies[codes.Internal])
 }
 
 // Is makes the guest's deadline, which is ours, a context.DeadlineExceeded: it
@@ -82,7 +82,8 @@ var remedies = map[codes.Code]string{
 	codes.InvalidArgument:    "use a guest image whose /etc/kata-tes/agent.toml fits this node's kata-tes",
 	codes.NotFound:           "check that the guest's kernel has virtio-scsi (or virtio-blk) and hotplug",
 	codes.AlreadyExists:      "delete the pod and create it again",
-	codes.FailedPrecondition: "if a retry does not help, delete the pod and create it again on another volume",
+	codes.FailedPrecondition: "if this is about the disk and a retry does not help, delete the pod and create it again on another volume",
+	codes.Canceled:           "the next attempt to start the container begins anew",
 	codes.DataLoss:           "somebody interfered with the encrypted disk: do not trust this node before you know who",
 	codes.Internal:           "see the guest's console or journal for kata-tes-agent",
 	codes.DeadlineExceeded:   "if guest and node are only slow, raise the limit under timeouts in /etc/kata-tes/config.toml",
@@ -102,7 +103,7 @@ func explainSilence(err error) error {
 	answer, answered := status.FromError(err)
 	switch {
 	case errors.Is(err, ErrNoAgent):
-		return fmt.Errorf("%w; use a guest image with kata-tes-agent (docs/install.md)", err)
+		return fmt.Errorf("%w; use a guest image with kata-tes-agent (docs/install.md); if it has one, the guest's console says why it does not run", err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), !answered:
 		return fmt.Errorf("%w on vsock port %d; check that the guest has virtio-vsock and that kata-tes-agent runs in it: %w", ErrNoAnswer, agentproto.Port, err)
 	case answer.Code() == codes.Unimplemented:
@@ -115,7 +116,7 @@ func explainSilence(err error) error {
 func explainAnswer(doing string, err error) error {
 	answer, answered := status.FromError(err)
 	if !answered {
-		return fmt.Errorf("%s in the guest: %w: %w", doing, ErrNoAnswer, err)
+		return fmt.Errorf("%s in the guest: %w; see the guest's console for it if this stays: %w", doing, ErrNoAnswer, err)
 	}
 	refused := &GuestError{Doing: doing, Code: answer.Code(), Message: answer.Message()}
 	for _, detail := range answer.Details() {

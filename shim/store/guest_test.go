@@ -51,7 +51,7 @@ func TestExplainSilence(t *testing.T) {
 
 func TestExplainAnswer(t *testing.T) {
 	err := explainAnswer("preparing the store", status.Error(codes.FailedPrecondition, "the disk has partitions"))
-	require.EqualError(t, err, "preparing the store in the guest: the disk has partitions; if a retry does not help, delete the pod and create it again on another volume")
+	require.EqualError(t, err, "preparing the store in the guest: the disk has partitions; if this is about the disk and a retry does not help, delete the pod and create it again on another volume")
 	err = explainAnswer("preparing the store", errors.New("ttrpc: closed"))
 	require.ErrorIs(t, err, ErrNoAnswer)
 	require.ErrorContains(t, err, "ttrpc: closed")

@@ -142,7 +142,7 @@ func (s *Store) encrypt(a *attempt) error {
 	// Before the call, because an answer may get lost, and Release doesn't mind
 	// a store that isn't prepared. A guest that doesn't answer because its
 	// virtual machine has ended has nothing to release any more.
-	s.undo.push("releasing the store in the guest", func(ctx context.Context) error {
+	s.undo.push("taking the store back", func(ctx context.Context) error {
 		err := release(ctx, guest, marker)
 		if err != nil && vm.Ended(ctx) {
 			return nil
