@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -156,7 +157,12 @@ func (i *Interceptor) ask(ctx context.Context, id string, spec *ocispec.Spec, re
 	// 7. Take the device out of config.json. (A Create that is repeated on this
 	// bundle finds no request any more and passes: the store is ready and stays
 	// so as long as there is a sandbox.)
-	return spec.Rewrite(request)
+	began := time.Now()
+	if err := spec.Rewrite(request); err != nil {
+		return err
+	}
+	i.metrics.Observe(metrics.StepDuration, "rewrite", time.Since(began))
+	return nil
 }
 
 // pass lets a container through that doesn't ask for the store. The sandbox's
@@ -204,6 +210,9 @@ func (i *Interceptor) checkAlias(spec *ocispec.Spec) error {
 func (i *Interceptor) isSandbox(id string, spec *ocispec.Spec) bool {
 	return id == i.sandboxID || spec.IsSandbox()
 }
+
+// Forwarded counts a call that has nothing to do with the store.
+func (i *Interceptor) Forwarded() { i.metrics.Forwarded() }
 
 // Close ends what still runs and undoes it; the time limits bound the wait. It
 // is called when no more Create comes.

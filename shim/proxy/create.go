@@ -76,6 +76,7 @@ func (s *session) forwardAlone(h header, data []byte) error {
 		}
 	}()
 
+	s.server.hook.Forwarded()
 	h.length = uint32(len(data))
 	if _, err := conn.Write(append(h.append(make([]byte, 0, h.size())), data...)); err != nil {
 		return unavailable(err)

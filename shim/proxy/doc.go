@@ -32,4 +32,7 @@ type CreateHook interface {
 	// the answer, as the gRPC status that it carries or that errdefs gives
 	// it.
 	Create(ctx context.Context, id, bundle string) error
+	// Forwarded is called for each request that goes to the inner shim. It must
+	// not wait: all calls of the connection wait for it.
+	Forwarded()
 }

@@ -117,6 +117,7 @@ func (s *session) forwardRequest(frames *frameReader, h header) error {
 	case r.isTask(methodShutdown):
 		s.expectShutdown(h.stream)
 	}
+	s.server.hook.Forwarded()
 	_, err = innerWriter{s.inner}.Write(frame)
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -15,24 +16,45 @@ import (
 	agentv1 "github.com/kata-tes/kata-tes/agentproto/v1"
 
 	"github.com/kata-tes/kata-tes/agentproto"
+	"github.com/kata-tes/kata-tes/shim/metrics"
 )
 
 // maxGuestMessage bounds what a guest can put into our errors and logs, in
 // characters.
 const maxGuestMessage = 4000
 
-// maxGuestSteps and maxStepName bound what it can put into our log by the steps
-// of a success: the proto lists 7, with names of a few letters.
+// maxGuestSteps and maxStepName bound what it can put into our log by its steps:
+// the proto lists 7, with names of a few letters.
 const (
 	maxGuestSteps = 32
 	maxStepName   = 40
 )
 
-// logGuestSteps notes how long each of the guest's steps took.
-func (a *attempt) logGuestSteps(steps []*agentv1.Step) {
-	for _, step := range steps[:min(len(steps), maxGuestSteps)] {
-		a.log.WithField("step", fmt.Sprintf("guest: %.*s", maxStepName, step.GetName())).
-			WithField("took", step.GetTook().AsDuration()).Info("a step of the trusted store is done")
+// guestSteps are what the guest says of its steps, within bounds: so many of
+// them, names of that length, and none longer than the call took, nor all of
+// them together.
+func guestSteps(said []*agentv1.Step, call time.Duration) []guestStep {
+	said = said[:min(len(said), maxGuestSteps)]
+	steps := make([]guestStep, 0, len(said))
+	for _, step := range said {
+		took := min(max(0, step.GetTook().AsDuration()), call)
+		call -= took
+		steps = append(steps, guestStep{name: fmt.Sprintf("%.*s", maxStepName, step.GetName()), took: took})
+	}
+	return steps
+}
+
+type guestStep struct {
+	name string
+	took time.Duration
+}
+
+// noteGuestSteps logs and measures how long each of the guest's steps took, in
+// a call that took so long.
+func (a *attempt) noteGuestSteps(said []*agentv1.Step, call time.Duration) {
+	for _, step := range guestSteps(said, call) {
+		a.log.WithField("step", "guest: "+step.name).WithField("took", step.took).Info("a step of the trusted store is done")
+		a.counts.Observe(metrics.GuestStepDuration, step.name, step.took)
 	}
 }
 

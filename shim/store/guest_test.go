@@ -7,14 +7,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sirupsen/logrus"
 	logtest "github.com/sirupsen/logrus/hooks/test"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/kata-tes/kata-tes/agentproto"
 	agentv1 "github.com/kata-tes/kata-tes/agentproto/v1"
@@ -65,10 +68,23 @@ func TestGuestStepsAreBounded(t *testing.T) {
 	for range 1000 {
 		steps = append(steps, &agentv1.Step{Name: "mkfs"})
 	}
-	a.logGuestSteps(steps)
+	a.noteGuestSteps(steps, time.Second)
 	require.Len(t, hook.AllEntries(), maxGuestSteps)
 	require.Equal(t, "guest: "+strings.Repeat("é", maxStepName), hook.AllEntries()[1].Data["step"])
 	require.Equal(t, "guest: mkfs", hook.LastEntry().Data["step"])
+}
+
+// Nor how long they took: not longer than the call, nor less than nothing.
+func TestGuestStepsFitTheCall(t *testing.T) {
+	said := []*agentv1.Step{
+		{Name: "find", Took: durationpb.New(-time.Hour)},
+		{Name: "format", Took: durationpb.New(600 * time.Millisecond)},
+		{Name: "open", Took: durationpb.New(300 * time.Hour)},
+		{Name: "mkfs", Took: &durationpb.Duration{Seconds: math.MaxInt64, Nanos: math.MaxInt32}},
+	}
+	require.Equal(t, []guestStep{
+		{"find", 0}, {"format", 600 * time.Millisecond}, {"open", 400 * time.Millisecond}, {"mkfs", 0},
+	}, guestSteps(said, time.Second))
 }
 
 // A guest decides what it says, but not how much of it we keep.

@@ -125,6 +125,7 @@ func (s *Store) begin(device hostdev.Number, container string) *attempt {
 	a := &attempt{
 		device: device,
 		log:    s.Log.WithFields(logrus.Fields{"container": container, "device": device.String()}),
+		counts: s.Metrics,
 		began:  time.Now(),
 		done:   make(chan struct{}),
 	}
@@ -136,12 +137,15 @@ func (s *Store) begin(device hostdev.Number, container string) *attempt {
 // finish makes the outcome known, to the store first: whoever is told by done
 // must find it there.
 func (s *Store) finish(a *attempt, err error) {
-	took := time.Since(a.began).Round(time.Millisecond)
+	took := time.Since(a.began)
+	log := a.log.WithField("took", took.Round(time.Millisecond))
 	if err != nil {
-		a.log.WithError(err).WithField("took", took).Error("the trusted store could not be prepared")
+		log.WithError(err).Error("the trusted store could not be prepared")
 	} else {
-		a.log.WithField("took", took).Info("the trusted store is ready")
-		s.Metrics.Add(metrics.StoresPrepared, "")
+		log.Info("the trusted store is ready")
+		a.counts.Add(metrics.StoresPrepared, "")
+		a.counts.AddMany(metrics.PreparedBytes, "", uint64(a.size))
+		a.counts.Observe(metrics.PreparationDuration, "", took)
 	}
 	s.mu.Lock()
 	s.running, s.ready, s.refused = nil, err == nil, err
