@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/kata-tes/kata-tes/agentproto"
+	"github.com/kata-tes/kata-tes/agentproto/traceparent"
 	"github.com/sirupsen/logrus"
 )
 
@@ -38,12 +39,6 @@ type Ready struct {
 	// Size of the mapping in bytes.
 	Size  uint64
 	Steps []Step
-}
-
-// Step is a part of a preparation and how long it took.
-type Step struct {
-	Name string
-	Took time.Duration
 }
 
 // Store is one store.
@@ -174,6 +169,9 @@ func (s *Store) leave(a *attempt, cause error) (last bool) {
 // run works, and goes back where the work fails.
 func (s *Store) run(ctx context.Context, a *attempt) {
 	log := s.log.WithField("marker", a.marker)
+	if caller, ok := traceparent.FromContext(ctx); ok {
+		log = log.WithField("trace", caller.String())
+	}
 	var ready *Ready
 	err := guard(func() (err error) {
 		ready, err = s.work.prepare(ctx, a.marker, &a.undo)
