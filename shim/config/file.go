@@ -41,6 +41,7 @@ type section struct {
 	Minimum    *size        `toml:"minimum_size"`
 	LateStore  string       `toml:"late_store"`
 	LogLevel   string       `toml:"log_level"`
+	Traces     *bool        `toml:"traces"`
 	Timeouts   timeoutTable `toml:"timeouts"`
 }
 

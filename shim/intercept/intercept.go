@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -27,6 +28,7 @@ import (
 	"github.com/kata-tes/kata-tes/shim/metrics"
 	"github.com/kata-tes/kata-tes/shim/ocispec"
 	"github.com/kata-tes/kata-tes/shim/store"
+	"github.com/kata-tes/kata-tes/shim/trace"
 	vcext "github.com/kata-tes/kata-tes/virtcontainers-ext"
 )
 
@@ -45,6 +47,8 @@ type Options struct {
 	// RunRoot is where the sandboxes' folders are, see rundir, and the node's
 	// metrics. Without it nothing is counted.
 	RunRoot string
+	// Version is this program's, for traces.
+	Version string
 	Log     *logrus.Entry
 }
 
@@ -55,7 +59,9 @@ type Interceptor struct {
 	devicePath string
 	store      *store.Store
 	metrics    *metrics.Node
-	log        *logrus.Entry
+	// traces is nil where they are off.
+	traces *trace.Recorder
+	log    *logrus.Entry
 }
 
 // New makes the interceptor of a sandbox.
@@ -80,6 +86,7 @@ func newInterceptor(o Options, f store.Finder, opener store.Opener) (*Intercepto
 		sandboxID:  o.SandboxID,
 		devicePath: o.Settings.DevicePath,
 		metrics:    counts,
+		traces:     newRecorder(o),
 		log:        o.Log.WithField("sandbox", o.SandboxID),
 		store: store.New(store.Options{
 			SandboxID:   o.SandboxID,
@@ -94,11 +101,30 @@ func newInterceptor(o Options, f store.Finder, opener store.Opener) (*Intercepto
 	}, nil
 }
 
+// newRecorder makes the recorder of traces, where they are wanted.
+func newRecorder(o Options) *trace.Recorder {
+	if !o.Settings.Traces || o.RunRoot == "" {
+		return nil
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		o.Log.WithError(err).Warn("the traces are without this node's name")
+	}
+	return trace.New(trace.Options{Root: o.RunRoot, Sandbox: o.SandboxID, Version: o.Version, Host: host, Log: o.Log})
+}
+
 // Create is called before the Task service's Create goes to the inner shim, and
 // says whether it may. Its errors are gRPC statuses with a message that tells
 // the user what to do.
 func (i *Interceptor) Create(ctx context.Context, id, bundle string) error {
-	err := i.create(ctx, id, bundle)
+	span := i.traces.Begin(ctx, "kata-tes Create")
+	span.Set(trace.Container, id)
+	err := i.create(trace.NewContext(ctx, span), id, bundle)
+	if err != nil {
+		span.Set(trace.ErrorType, reason(err))
+	}
+	span.End(err)
+	i.traces.Flush()
 	if err != nil {
 		i.log.WithError(err).WithField("container", id).Warn("the container is refused")
 		return toStatus(err)
@@ -157,12 +183,19 @@ func (i *Interceptor) ask(ctx context.Context, id string, spec *ocispec.Spec, re
 	// 7. Take the device out of config.json. (A Create that is repeated on this
 	// bundle finds no request any more and passes: the store is ready and stays
 	// so as long as there is a sandbox.)
-	began := time.Now()
-	if err := spec.Rewrite(request); err != nil {
-		return err
+	return i.rewrite(ctx, spec, request)
+}
+
+// rewrite is a step like those of the store, measured here.
+func (i *Interceptor) rewrite(ctx context.Context, spec *ocispec.Spec, request *ocispec.Store) error {
+	const step = "rewrite"
+	span, began := trace.FromContext(ctx).Child(step), time.Now()
+	err := spec.Rewrite(request)
+	span.End(err)
+	if err == nil {
+		i.metrics.Observe(metrics.StepDuration, step, time.Since(began))
 	}
-	i.metrics.Observe(metrics.StepDuration, "rewrite", time.Since(began))
-	return nil
+	return err
 }
 
 // pass lets a container through that doesn't ask for the store. The sandbox's
@@ -217,6 +250,7 @@ func (i *Interceptor) Forwarded() { i.metrics.Forwarded() }
 // Close ends what still runs and undoes it; the time limits bound the wait. It
 // is called when no more Create comes.
 func (i *Interceptor) Close() error {
+	defer i.traces.Close()
 	defer i.metrics.Close()
 	return i.store.Close()
 }

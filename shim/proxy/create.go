@@ -10,6 +10,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/kata-tes/kata-tes/agentproto/traceparent"
 )
 
 // hold keeps a Create until the hook has agreed. The connection's other calls
@@ -41,6 +43,9 @@ func (s *session) create(h header, data []byte, arrived time.Time) error {
 	}
 
 	ctx := s.ctx
+	if caller, ok := traceparent.Parse(metadata(data, traceparent.Key)); ok {
+		ctx = traceparent.NewContext(ctx, caller)
+	}
 	if r.timeout != 0 {
 		// From the frame's arrival, as the inner shim would count.
 		var cancel context.CancelFunc

@@ -15,6 +15,7 @@ import (
 	"github.com/kata-tes/kata-tes/agentproto"
 	"github.com/kata-tes/kata-tes/shim/hostdev"
 	"github.com/kata-tes/kata-tes/shim/metrics"
+	"github.com/kata-tes/kata-tes/shim/trace"
 )
 
 // attempt is one preparation.
@@ -22,7 +23,9 @@ type attempt struct {
 	device hostdev.Number
 	log    *logrus.Entry
 	counts *metrics.Node
-	began  time.Time
+	// span is below the Create that began it.
+	span  *trace.Span
+	began time.Time
 	// done is closed when err is final.
 	done chan struct{}
 	err  error
@@ -52,15 +55,16 @@ func (a *attempt) progress() string {
 	return fmt.Sprintf("step %q, after %s", a.step, time.Since(a.began).Round(100*time.Millisecond))
 }
 
-// run does one step of the attempt within a limit, logs and measures it. key is
+// run does one step of the attempt within a limit, logs, measures and traces it. key is
 // the limit's name in the configuration.
 func (a *attempt) run(life context.Context, step, key string, limit time.Duration, do func(ctx context.Context) error) error {
 	a.enter(step)
 	ctx, cancel := context.WithTimeout(life, limit)
 	defer cancel()
-	began := time.Now()
-	err := do(ctx)
+	span, began := a.span.Child(step), time.Now()
+	err := do(trace.NewContext(ctx, span))
 	took := time.Since(began)
+	span.End(err)
 	log := a.log.WithFields(logrus.Fields{"step": step, "took": took.Round(time.Microsecond)})
 	if err == nil {
 		a.counts.Observe(metrics.StepDuration, step, took)

@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -16,47 +15,11 @@ import (
 	agentv1 "github.com/kata-tes/kata-tes/agentproto/v1"
 
 	"github.com/kata-tes/kata-tes/agentproto"
-	"github.com/kata-tes/kata-tes/shim/metrics"
 )
 
 // maxGuestMessage bounds what a guest can put into our errors and logs, in
 // characters.
 const maxGuestMessage = 4000
-
-// maxGuestSteps and maxStepName bound what it can put into our log by its steps:
-// the proto lists 7, with names of a few letters.
-const (
-	maxGuestSteps = 32
-	maxStepName   = 40
-)
-
-// guestSteps are what the guest says of its steps, within bounds: so many of
-// them, names of that length, and none longer than the call took, nor all of
-// them together.
-func guestSteps(said []*agentv1.Step, call time.Duration) []guestStep {
-	said = said[:min(len(said), maxGuestSteps)]
-	steps := make([]guestStep, 0, len(said))
-	for _, step := range said {
-		took := min(max(0, step.GetTook().AsDuration()), call)
-		call -= took
-		steps = append(steps, guestStep{name: fmt.Sprintf("%.*s", maxStepName, step.GetName()), took: took})
-	}
-	return steps
-}
-
-type guestStep struct {
-	name string
-	took time.Duration
-}
-
-// noteGuestSteps logs and measures how long each of the guest's steps took, in
-// a call that took so long.
-func (a *attempt) noteGuestSteps(said []*agentv1.Step, call time.Duration) {
-	for _, step := range guestSteps(said, call) {
-		a.log.WithField("step", "guest: "+step.name).WithField("took", step.took).Info("a step of the trusted store is done")
-		a.counts.Observe(metrics.GuestStepDuration, step.name, step.took)
-	}
-}
 
 // GuestError is a refusal by the guest's agent extension.
 type GuestError struct {
@@ -67,6 +30,8 @@ type GuestError struct {
 	Message string
 	// Reason is what the guest says beside the code, if it says anything.
 	Reason agentv1.Reason
+	// Steps are those that the guest says it has begun; the last one failed.
+	Steps []*agentv1.Step
 	// Before says which containers came before the store; empty where none did.
 	Before string
 }
@@ -142,7 +107,7 @@ func explainAnswer(doing string, err error) error {
 	refused := &GuestError{Doing: doing, Code: answer.Code(), Message: answer.Message()}
 	for _, detail := range answer.Details() {
 		if refusal, ok := detail.(*agentv1.Refusal); ok {
-			refused.Reason = refusal.GetReason()
+			refused.Reason, refused.Steps = refusal.GetReason(), refusal.GetSteps()
 		}
 	}
 	return refused

@@ -21,6 +21,7 @@ import (
 
 	"github.com/kata-tes/kata-tes/agentproto"
 	agentv1 "github.com/kata-tes/kata-tes/agentproto/v1"
+	"github.com/kata-tes/kata-tes/shim/trace"
 )
 
 func TestCheckVersion(t *testing.T) {
@@ -68,7 +69,7 @@ func TestGuestStepsAreBounded(t *testing.T) {
 	for range 1000 {
 		steps = append(steps, &agentv1.Step{Name: "mkfs"})
 	}
-	a.noteGuestSteps(steps, time.Second)
+	a.noteGuestSteps(t.Context(), steps, time.Second, nil)
 	require.Len(t, hook.AllEntries(), maxGuestSteps)
 	require.Equal(t, "guest: "+strings.Repeat("é", maxStepName), hook.AllEntries()[1].Data["step"])
 	require.Equal(t, "guest: mkfs", hook.LastEntry().Data["step"])
@@ -82,8 +83,11 @@ func TestGuestStepsFitTheCall(t *testing.T) {
 		{Name: "open", Took: durationpb.New(300 * time.Hour)},
 		{Name: "mkfs", Took: &durationpb.Duration{Seconds: math.MaxInt64, Nanos: math.MaxInt32}},
 	}
-	require.Equal(t, []guestStep{
-		{"find", 0}, {"format", 600 * time.Millisecond}, {"open", 400 * time.Millisecond}, {"mkfs", 0},
+	require.Equal(t, []trace.Step{
+		{Name: "find"},
+		{Name: "format", Took: 600 * time.Millisecond},
+		{Name: "open", Took: 400 * time.Millisecond},
+		{Name: "mkfs"},
 	}, guestSteps(said, time.Second))
 }
 

@@ -159,10 +159,13 @@ func (s *Store) encrypt(a *attempt) error {
 	return a.run(s.life, "prepare", "prepare", s.Timeouts.Prepare, func(ctx context.Context) error {
 		began := time.Now()
 		answer, err := guest.Prepare(ctx, &agentv1.PrepareRequest{Store: agentproto.ImageStore, Marker: string(marker)})
+		call := time.Since(began)
 		if err != nil {
-			return s.explainRefusal(err)
+			err = s.explainRefusal(err)
+			a.noteGuestFailure(ctx, call, err)
+			return err
 		}
-		a.noteGuestSteps(answer.GetSteps(), time.Since(began))
+		a.noteGuestSteps(ctx, answer.GetSteps(), call, nil)
 		return nil
 	})
 }
