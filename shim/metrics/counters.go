@@ -30,9 +30,11 @@ var (
 		name: "kata_tes_stores_prepared_bytes_total",
 		help: "Sizes of the block devices that trusted stores were made of on this node, in bytes.",
 	}}
-	// StoresRefused has the reason as its label: those of package intercept.
+	// StoresRefused has the reason as its label. Which error is which, package
+	// intercept says; all of them are there from the start, because one event of
+	// some is worth an alert.
 	StoresRefused = Counter{family{
-		name: "kata_tes_stores_refused_total", label: "reason",
+		name: "kata_tes_stores_refused_total", label: "reason", values: reasons,
 		help: "Containers that asked for a trusted store and were refused, retries included.",
 	}}
 	// LateStores has what was done about it: the value of late_store.
@@ -48,6 +50,14 @@ var (
 )
 
 var counters = []Counter{StoresPrepared, PreparedBytes, StoresRefused, LateStores, ForwardedCalls}
+
+var reasons = []string{
+	"aliased", "canceled", "changed", "deadline", "in_use", "internal", "late", "lookalike", "malformed", "missing",
+	"no_agent", "no_answer", "no_controller", "no_monitor", "not_block", "not_exact", "not_ready", "on_sandbox",
+	"other_device", "protocol", "read_only", "sandbox_ends", "too_small", "twice", "uneven",
+	"guest_already_exists", "guest_canceled", "guest_data_loss", "guest_deadline", "guest_failed_precondition",
+	"guest_internal", "guest_invalid_argument", "guest_not_found",
+}
 
 // labels are the label's pair for a value, as it is written; empty for a family
 // without a label.

@@ -61,7 +61,8 @@ func TestTheFile(t *testing.T) {
 	n.Close()
 	want := strings.NewReplacer(
 		"prepared_total 0\n", "prepared_total 2\n",
-		"refused_total counter\n", "refused_total counter\nkata_tes_stores_refused_total{reason=\"absent\"} 1\nkata_tes_stores_refused_total{reason=\"in_use\"} 2\n",
+		"{reason=\"in_use\"} 0\n", "{reason=\"in_use\"} 2\n",
+		"{reason=\"aliased\"}", "{reason=\"absent\"} 1\nkata_tes_stores_refused_total{reason=\"aliased\"}",
 		"\"warn\"} 0\n", "\"warn\"} 1\n",
 	).Replace(zeros)
 	require.Equal(t, want, content(t, root))

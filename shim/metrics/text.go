@@ -17,7 +17,7 @@ import (
 const maxText = 64 << 10
 
 // usualText is what the file has as a rule, in bytes.
-const usualText = 20 << 10
+const usualText = 24 << 10
 
 // maxValue is the largest number that we count on from: beyond it one more makes
 // no difference to a float64, which is what Prometheus has, too.

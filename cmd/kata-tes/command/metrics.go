@@ -60,6 +60,10 @@ func printMetrics(w io.Writer, root string, format output.Format) error {
 	}
 	rows := make([]output.Row, 0, len(values))
 	for _, v := range values {
+		// Of the many reasons and steps those that there were.
+		if v.Count == 0 && v.Label != "" {
+			continue
+		}
 		rows = append(rows, output.Row{v.Metric, v.Label, strconv.FormatFloat(v.Count, 'f', -1, 64), mean(v)})
 	}
 	return format.Print(w, values, output.Row{"METRIC", "LABEL", "COUNT", "MEAN"}, rows)
