@@ -102,7 +102,7 @@ func (p *pipeline) prepare(ctx context.Context, marker agentproto.Marker, u *und
 	if err := p.mount(ctx, v.Path(), u); err != nil {
 		return nil, err
 	}
-	ready := &Ready{Mapping: p.config.Mapping, MountPoints: p.config.MountPoints, Size: size, Steps: watch.stop()}
+	ready := &Ready{Mapping: p.config.Mapping, MountPoints: p.config.MountPoints, Size: size, Disk: d.Number(), Steps: watch.stop()}
 	return ready, record{Marker: marker, Disk: d, Ready: ready}.write(p.record)
 }
 

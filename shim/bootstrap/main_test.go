@@ -68,4 +68,6 @@ func (h testHook) Create(_ context.Context, id, bundle string) error {
 
 func (testHook) Forwarded() {}
 
+func (testHook) Killed() {}
+
 func (testHook) Close() error { return nil }

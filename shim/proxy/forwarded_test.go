@@ -15,7 +15,10 @@ import (
 )
 
 // countingHook refuses a container of the name "refused".
-type countingHook struct{ forwarded atomic.Int32 }
+type countingHook struct {
+	hookFunc
+	forwarded atomic.Int32
+}
 
 func (h *countingHook) Create(_ context.Context, id, _ string) error {
 	if id == "refused" {

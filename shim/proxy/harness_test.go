@@ -35,6 +35,8 @@ type hookFunc func(ctx context.Context, id, bundle string) error
 func (f hookFunc) Create(ctx context.Context, id, bundle string) error { return f(ctx, id, bundle) }
 func (hookFunc) Forwarded()                                            {}
 
+func (hookFunc) Killed() {}
+
 func agree(context.Context, string, string) error { return nil }
 
 // rig is a real ttrpc server, the proxy before it, and the ways to both.
@@ -55,7 +57,7 @@ func newRig(t *testing.T, hook hookFunc, services map[string]*ttrpc.ServiceDesc)
 }
 
 // newRigWith serves a description for the Task service, and any other as well.
-func newRigWith(t *testing.T, hook CreateHook, services map[string]*ttrpc.ServiceDesc) *rig {
+func newRigWith(t *testing.T, hook Hook, services map[string]*ttrpc.ServiceDesc) *rig {
 	t.Helper()
 	noLeaks(t)
 	dir, err := os.MkdirTemp("", "px")

@@ -6,13 +6,14 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // Field numbers of ttrpc's Request (request.proto) and of containerd's
-// CreateTaskRequest, the same in task v2 and v3; a test compares them with the
+// CreateTaskRequest and KillRequest, the same in task v2 and v3; a test compares them with the
 // generated types. Decoding these by hand spares the serving process the whole
 // of containerd's API types.
 const (
@@ -20,17 +21,17 @@ const (
 	fieldMethod  = 2
 	fieldPayload = 3
 	fieldTimeout = 4
-	// repeated KeyValue, "metadata"
-	fieldMetadata = 5
-	fieldKey      = 1
-	fieldValue    = 2
 
 	fieldCreateID     = 1
 	fieldCreateBundle = 2
+
+	fieldKillExec   = 2
+	fieldKillSignal = 3
 )
 
 const (
 	methodCreate   = "Create"
+	methodKill     = "Kill"
 	methodShutdown = "Shutdown"
 )
 
@@ -102,46 +103,23 @@ func parseCreate(payload []byte) (id, bundle string, err error) {
 	return id, bundle, err
 }
 
-// metadata is the first value that a request has for a key, which is the one
-// that ttrpc gives to its callee; empty where there is none. What is malformed
-// has none: it is for the inner shim to refuse.
-func metadata(data []byte, key string) string {
-	var found *string
-	err := fields(data, func(number protowire.Number, kind protowire.Type, value []byte) error {
-		if number != fieldMetadata || kind != protowire.BytesType || found != nil {
-			return nil
-		}
-		pair, _ := protowire.ConsumeBytes(value)
-		name, text, err := keyValue(pair)
-		if err == nil && name == key {
-			found = &text
-		}
-		return err
-	})
-	if err != nil || found == nil {
-		return ""
-	}
-	return *found
-}
-
-// keyValue decodes ttrpc's message of that name.
-func keyValue(pair []byte) (key, value string, err error) {
-	err = fields(pair, func(number protowire.Number, kind protowire.Type, encoded []byte) error {
-		if number != fieldKey && number != fieldValue {
-			return nil
-		}
-		if kind != protowire.BytesType {
-			return fmt.Errorf("%w: field %d has wire type %d", errMalformed, number, kind)
-		}
-		text, _ := protowire.ConsumeBytes(encoded)
-		if number == fieldKey {
-			key = string(text)
-		} else {
-			value = string(text)
+// isSIGKILL says whether a KillRequest's payload is a SIGKILL for a container, and
+// not only for a process that was executed in it. What is malformed is none: the
+// inner shim says so.
+func isSIGKILL(payload []byte) bool {
+	var signal uint64
+	exec := false
+	err := fields(payload, func(number protowire.Number, kind protowire.Type, value []byte) error {
+		switch {
+		case number == fieldKillSignal && kind == protowire.VarintType:
+			signal, _ = protowire.ConsumeVarint(value)
+		case number == fieldKillExec && kind == protowire.BytesType:
+			id, _ := protowire.ConsumeBytes(value)
+			exec = len(id) > 0
 		}
 		return nil
 	})
-	return key, value, err
+	return err == nil && !exec && signal == uint64(syscall.SIGKILL)
 }
 
 // withTimeout is a request with another time limit and otherwise the same
