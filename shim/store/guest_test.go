@@ -91,6 +91,29 @@ func TestGuestStepsFitTheCall(t *testing.T) {
 	}, guestSteps(said, time.Second))
 }
 
+func FuzzGuestSteps(f *testing.F) {
+	f.Add("mkfs", int64(1), int32(5), uint8(3), int64(time.Second))
+	f.Add("\xff", int64(math.MinInt64), int32(math.MinInt32), uint8(200), int64(0))
+	f.Fuzz(func(t *testing.T, name string, seconds int64, nanos int32, many uint8, call int64) {
+		if call < 0 {
+			return // our own clock
+		}
+		var said []*agentv1.Step
+		for range many {
+			said = append(said, &agentv1.Step{Name: name, Took: &durationpb.Duration{Seconds: seconds, Nanos: nanos}})
+		}
+		steps := guestSteps(said, time.Duration(call))
+		require.LessOrEqual(t, len(steps), maxGuestSteps)
+		var all time.Duration
+		for _, step := range steps {
+			require.GreaterOrEqual(t, step.Took, time.Duration(0))
+			require.LessOrEqual(t, len([]rune(step.Name)), maxStepName)
+			all += step.Took
+		}
+		require.LessOrEqual(t, all, time.Duration(call))
+	})
+}
+
 // A guest decides what it says, but not how much of it we keep.
 func TestGuestMessageIsBounded(t *testing.T) {
 	err := explainAnswer("preparing the store", status.Error(codes.Internal, strings.Repeat("é", 1<<20)))

@@ -29,10 +29,9 @@ func guestSteps(said []*agentv1.Step, call time.Duration) []trace.Step {
 	said = said[:min(len(said), maxGuestSteps)]
 	steps := make([]trace.Step, 0, len(said))
 	for _, step := range said {
-		took := min(max(0, step.GetTook().AsDuration()), call)
-		call -= took
-		steps = append(steps, trace.Step{Name: fmt.Sprintf("%.*s", maxStepName, step.GetName()), Took: took})
+		steps = append(steps, trace.Step{Name: fmt.Sprintf("%.*s", maxStepName, step.GetName()), Took: step.GetTook().AsDuration()})
 	}
+	steps, _ = trace.Within(steps, call)
 	return steps
 }
 

@@ -146,4 +146,5 @@ func TestSpansAreBounded(t *testing.T) {
 	r.Close()
 	require.Equal(t, maxPending, hook.LastEntry().Data["dropped"])
 	require.Empty(t, r.pending)
+	require.Len(t, r.lines(t, FileName), maxPending/maxInLine)
 }

@@ -128,7 +128,7 @@ func TestTextIsBounded(t *testing.T) {
 	create.End(nil)
 	line, err := r.encode(r.pending)
 	require.NoError(t, err)
-	require.Less(t, len(line), 40<<10)
+	require.Less(t, maxInLine/len(r.pending)*len(line), 1<<20, "the collector's limit for a line")
 	require.True(t, utf8.Valid(line))
 	require.Equal(t, 1, strings.Count(string(line), "\n"))
 	require.Contains(t, decode(t, string(line)), "\uFFFD  [2J")
@@ -145,6 +145,31 @@ func TestGuestStepsStayInTheCall(t *testing.T) {
 		require.False(t, s.ended.Before(s.began), s.name)
 		require.False(t, s.ended.After(call.ended), s.name)
 	}
+}
+
+// FuzzLine: whatever a guest says of its steps, or an error says, the line is one
+// line and OTLP, and the spans are within their call.
+func FuzzLine(f *testing.F) {
+	f.Add("mkfs", int64(time.Second), "no room\nat all")
+	f.Add("\xff\x00\"}]}", int64(-1), "\u2028\x1b[2J")
+	f.Add("", int64(1<<63-1), "")
+	f.Fuzz(func(t *testing.T, name string, took int64, failure string) {
+		r, _ := newRecorder(t)
+		call := r.Begin(traceparent.NewContext(t.Context(), caller), "call")
+		call.Set(Container, name)
+		call.Guest(name+"!", []Step{{"first", time.Duration(took)}, {name + "?", time.Duration(took)}}, errors.New(failure))
+		call.End(errors.New(failure))
+		line, err := r.encode(r.pending)
+		require.NoError(t, err)
+		require.Equal(t, 1, strings.Count(string(line), "\n"))
+		require.True(t, utf8.Valid(line))
+		require.Len(t, decode(t, string(line)), 4)
+		for _, s := range r.pending {
+			require.False(t, s.began.Before(call.began), s.name)
+			require.False(t, s.ended.Before(s.began), s.name)
+			require.False(t, s.ended.After(call.ended), s.name)
+		}
+	})
 }
 
 func TestNobodyTraces(t *testing.T) {

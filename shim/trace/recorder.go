@@ -4,6 +4,7 @@
 package trace
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/sirupsen/logrus"
@@ -13,6 +14,9 @@ const (
 	// maxPending is how many spans may wait for Flush. A Create has about
 	// twenty, and its retry begins when it has ended.
 	maxPending = 256
+	// maxInLine is how many spans a line has, so that none comes near the
+	// collector's limit for a line, 1 MiB.
+	maxInLine = 32
 	// maxAttributes is how many attributes a span may have.
 	maxAttributes = 8
 )
@@ -101,12 +105,15 @@ func (r *Recorder) write() {
 		if dropped > 0 {
 			log.WithField("dropped", dropped).Warn("more spans at once than are kept; some are lost")
 		}
-		line, err := r.encode(spans)
-		if err == nil {
-			err = appendLine(r.Root, line)
-		}
-		if err != nil {
-			log.WithError(err).Warn("the node's traces could not be written; these spans are lost")
+		for some := range slices.Chunk(spans, maxInLine) {
+			line, err := r.encode(some)
+			if err == nil {
+				err = appendLine(r.Root, line)
+			}
+			if err != nil {
+				log.WithError(err).Warn("the node's traces could not be written; these spans are lost")
+				break
+			}
 		}
 	}
 }

@@ -125,13 +125,8 @@ func (s *Span) Guest(name string, steps []Step, err error) {
 		return
 	}
 	now := s.began.Add(time.Since(s.began))
-	at := now
-	for _, step := range steps {
-		at = at.Add(-step.Took)
-	}
-	if at.Before(s.began) {
-		at = s.began
-	}
+	steps, before := Within(steps, now.Sub(s.began))
+	at := s.began.Add(before)
 	call := s.ofGuest(name, server)
 	call.remote = true
 	call.began = at
@@ -139,9 +134,6 @@ func (s *Span) Guest(name string, steps []Step, err error) {
 		span := call.ofGuest(step.Name, internal)
 		span.began = at
 		at = at.Add(step.Took)
-		if at.After(now) {
-			at = now
-		}
 		span.ended = at
 		span.failed = err != nil && i == len(steps)-1
 		s.recorder.note(span)
@@ -151,6 +143,17 @@ func (s *Span) Guest(name string, steps []Step, err error) {
 		call.failed, call.failure = true, err.Error()
 	}
 	s.recorder.note(call)
+}
+
+// Within are the steps as they fit into a call that took so long, and what it has
+// left before them: a guest may say anything.
+func Within(steps []Step, call time.Duration) (fit []Step, before time.Duration) {
+	for _, step := range steps {
+		took := min(max(0, step.Took), call)
+		call -= took
+		fit = append(fit, Step{step.Name, took})
+	}
+	return fit, call
 }
 
 func (s *Span) ofGuest(name string, kind int) *Span {
