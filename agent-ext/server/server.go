@@ -19,6 +19,7 @@ import (
 	"github.com/kata-tes/kata-tes/agent-ext/filesystem"
 	"github.com/kata-tes/kata-tes/agent-ext/store"
 	"github.com/kata-tes/kata-tes/agentproto"
+	"github.com/kata-tes/kata-tes/agentproto/traceparent"
 	agentv1 "github.com/kata-tes/kata-tes/agentproto/v1"
 	"github.com/sirupsen/logrus"
 	"google.golang.org/grpc/codes"
@@ -41,7 +42,7 @@ type Server struct {
 // that run. Stores that are ready stay: containers work on them.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	calls := make(chan struct{}, maxCalls)
-	server, err := ttrpc.NewServer(ttrpc.WithChainUnaryServerInterceptor(s.contain, bound(calls)))
+	server, err := ttrpc.NewServer(ttrpc.WithChainUnaryServerInterceptor(s.contain, bound(calls), trace))
 	if err != nil {
 		return fmt.Errorf("making a ttrpc server: %w", err)
 	}
@@ -123,16 +124,32 @@ func (s *Server) Prepare(ctx context.Context, r *agentv1.PrepareRequest) (*agent
 	return answer(ready), nil
 }
 
+// trace notes which trace a call says that it belongs to, if it says so in the
+// right form.
+func trace(ctx context.Context, unmarshal ttrpc.Unmarshaler, _ *ttrpc.UnaryServerInfo, method ttrpc.Method) (any, error) {
+	header, _ := ttrpc.GetMetadataValue(ctx, traceparent.Key)
+	if caller, ok := traceparent.Parse(header); ok {
+		ctx = traceparent.NewContext(ctx, caller)
+	}
+	return method(ctx, unmarshal)
+}
+
 func answer(ready *store.Ready) *agentv1.PrepareResponse {
 	response := &agentv1.PrepareResponse{
 		Mapping:     ready.Mapping,
 		MountPoints: ready.MountPoints,
 		SizeBytes:   ready.Size,
 	}
-	for _, step := range ready.Steps {
-		response.Steps = append(response.Steps, &agentv1.Step{Name: step.Name, Took: durationpb.New(step.Took)})
-	}
+	response.Steps = steps(ready.Steps)
 	return response
+}
+
+func steps(all []store.Step) []*agentv1.Step {
+	said := make([]*agentv1.Step, 0, len(all))
+	for _, step := range all {
+		said = append(said, &agentv1.Step{Name: step.Name, Took: durationpb.New(step.Took)})
+	}
+	return said
 }
 
 // Status implements the service.

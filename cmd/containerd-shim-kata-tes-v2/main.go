@@ -39,6 +39,7 @@ func newHook(s bootstrap.Sandbox) (bootstrap.Hook, error) {
 		SandboxID:  s.ID,
 		Settings:   s.Settings,
 		RunRoot:    s.RunRoot,
+		Version:    version.Version,
 		EndMachine: s.EndMachine,
 		Log:        s.Log,
 	})

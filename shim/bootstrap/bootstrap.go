@@ -24,8 +24,8 @@ const Name = "containerd-shim-kata-tes-v2"
 // own shims bound it.
 const maxInput = 10 << 20
 
-// Hook decides on each Create of a sandbox, and is closed when the sandbox has
-// ended.
+// Hook decides on each Create of a sandbox, hears of its other calls, and is
+// closed when the sandbox has ended.
 type Hook interface {
 	proxy.Hook
 	io.Closer

@@ -66,6 +66,8 @@ func (h testHook) Create(_ context.Context, id, bundle string) error {
 	return nil
 }
 
+func (testHook) Forwarded() {}
+
 func (testHook) Killed() {}
 
 func (testHook) Close() error { return nil }

@@ -96,6 +96,7 @@ func TestSectionsOverrideEachOther(t *testing.T) {
 inner_shim = "` + r.path("/a/shim") + `"
 minimum_size = "1GiB"
 log_level = "warn"
+traces = true
 [defaults.timeouts]
 find = "1s"
 undo = "2s"
@@ -113,7 +114,7 @@ undo = "1m3s"
 	s, err := parseFor(t, r, text, "/etc/kata//b.toml")
 	require.NoError(t, err)
 	require.Equal(t, Settings{
-		InnerShim: r.path("/b/shim"), Hypervisor: r.path("/b/qemu"), DevicePath: "/dev/other", MinimumSize: 4096, LateStore: LateRefuse, LogLevel: "warn",
+		InnerShim: r.path("/b/shim"), Hypervisor: r.path("/b/qemu"), DevicePath: "/dev/other", MinimumSize: 4096, LateStore: LateRefuse, LogLevel: "warn", Traces: true,
 		Timeouts: Timeouts{Find: time.Second, Attach: 10 * time.Second, Prepare: 45 * time.Second, Undo: 63 * time.Second, HungDisk: time.Minute},
 	}, s)
 	s, err = parseFor(t, r, text, "/etc/kata/c.toml")

@@ -61,7 +61,10 @@ type section struct {
 	LateStore string `toml:"late_store"`
 	// What our shim says in containerd's log: "error", "warn" (or "warning"),
 	// "info", "debug" or "trace"; "fatal" and "panic" leave out errors, too.
-	LogLevel string       `toml:"log_level"`
+	LogLevel string `toml:"log_level"`
+	// Write OpenTelemetry spans of what happens on Create, of those that
+	// containerd traces, to /run/kata-tes/_traces (docs/observability.md).
+	Traces   *bool        `toml:"traces"`
 	Timeouts timeoutTable `toml:"timeouts"`
 }
 

@@ -69,6 +69,9 @@ func (s *section) apply(to *Settings) {
 	if s.Minimum != nil {
 		to.MinimumSize = uint64(*s.Minimum)
 	}
+	if s.Traces != nil {
+		to.Traces = *s.Traces
+	}
 	limit(s.Timeouts.Find, &to.Timeouts.Find)
 	limit(s.Timeouts.Attach, &to.Timeouts.Attach)
 	limit(s.Timeouts.Prepare, &to.Timeouts.Prepare)

@@ -21,6 +21,9 @@ type Settings struct {
 	LateStore LateStore
 	// LogLevel is a name that logrus knows.
 	LogLevel string
+	// Traces says whether spans of Creates that somebody traces are written to
+	// the node's file.
+	Traces   bool
 	Timeouts Timeouts
 }
 

@@ -127,11 +127,13 @@ func (v *fakeVM) has(marker agentproto.Marker) bool {
 type fakeGuest struct {
 	mu sync.Mutex
 	// vm is where the disks are; nil where it is not a fake.
-	vm        *fakeVM
-	protocol  uint32
-	prepared  string
-	prepares  int
-	released  int
+	vm       *fakeVM
+	protocol uint32
+	prepared string
+	prepares int
+	released int
+	// steps are what it says of a preparation.
+	steps     []*agentv1.Step
 	onVersion fault
 	onPrepare fault
 	onRelease fault
@@ -173,7 +175,7 @@ func (g *fakeGuest) Prepare(ctx context.Context, r *agentv1.PrepareRequest) (*ag
 		return nil, status.Error(codes.NotFound, "no disk with that marker")
 	}
 	g.prepared = r.GetMarker()
-	return &agentv1.PrepareResponse{Mapping: "m", Steps: []*agentv1.Step{{Name: "format"}}}, nil
+	return &agentv1.PrepareResponse{Mapping: "m", Steps: g.steps}, nil
 }
 
 func (g *fakeGuest) Status(context.Context, *agentv1.StatusRequest) (*agentv1.StatusResponse, error) {

@@ -11,6 +11,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/kata-tes/kata-tes/agentproto/traceparent"
 )
 
 // hold keeps a Create until the hook has agreed. The connection's other calls
@@ -91,6 +93,9 @@ func (s *session) create(h header, data []byte, arrived time.Time) error {
 	}
 
 	ctx := s.creating
+	if caller, ok := traceparent.Parse(metadata(data, traceparent.Key)); ok {
+		ctx = traceparent.NewContext(ctx, caller)
+	}
 	if r.timeout != 0 {
 		// From the frame's arrival, as the inner shim would count.
 		var cancel context.CancelFunc
@@ -126,6 +131,7 @@ func (s *session) forwardAlone(h header, data []byte) error {
 		}
 	}()
 
+	s.server.hook.Forwarded()
 	h.length = uint32(len(data))
 	if _, err := conn.Write(append(h.append(make([]byte, 0, h.size())), data...)); err != nil {
 		return unavailable(err)

@@ -33,6 +33,7 @@ const limit = 20 * time.Second
 type hookFunc func(ctx context.Context, id, bundle string) error
 
 func (f hookFunc) Create(ctx context.Context, id, bundle string) error { return f(ctx, id, bundle) }
+func (hookFunc) Forwarded()                                            {}
 
 func (hookFunc) Killed() {}
 
@@ -50,12 +51,12 @@ type rig struct {
 	closeInner sync.Once
 }
 
-// newRig serves a description for the Task service, and any other as well.
 func newRig(t *testing.T, hook hookFunc, services map[string]*ttrpc.ServiceDesc) *rig {
 	t.Helper()
 	return newRigWith(t, hook, services)
 }
 
+// newRigWith serves a description for the Task service, and any other as well.
 func newRigWith(t *testing.T, hook Hook, services map[string]*ttrpc.ServiceDesc) *rig {
 	t.Helper()
 	noLeaks(t)

@@ -43,6 +43,7 @@ type killCounter struct{ kills atomic.Int32 }
 
 func (*killCounter) Create(context.Context, string, string) error { return nil }
 func (k *killCounter) Killed()                                    { k.kills.Add(1) }
+func (*killCounter) Forwarded()                                   {}
 
 // The hook hears of it, and the inner shim gets the call as it is.
 func TestSIGKILLIsNoticed(t *testing.T) {

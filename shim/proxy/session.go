@@ -129,6 +129,7 @@ func (s *session) forwardRequest(frames *frameReader, h header) error {
 	case r.isTask(methodKill) && isSIGKILL(r.payload):
 		s.server.hook.Killed()
 	}
+	s.server.hook.Forwarded()
 	_, err = innerWriter{s.inner}.Write(frame)
 	return err
 }

@@ -21,21 +21,6 @@ import (
 // characters.
 const maxGuestMessage = 4000
 
-// maxGuestSteps and maxStepName bound what it can put into our log by the steps
-// of a success: the proto lists 7, with names of a few letters.
-const (
-	maxGuestSteps = 32
-	maxStepName   = 40
-)
-
-// logGuestSteps notes how long each of the guest's steps took.
-func (a *attempt) logGuestSteps(steps []*agentv1.Step) {
-	for _, step := range steps[:min(len(steps), maxGuestSteps)] {
-		a.log.WithField("step", fmt.Sprintf("guest: %.*s", maxStepName, step.GetName())).
-			WithField("took", step.GetTook().AsDuration()).Info("a step of the trusted store is done")
-	}
-}
-
 // GuestError is a refusal by the guest's agent extension.
 type GuestError struct {
 	// Doing is what the guest was asked for.
@@ -45,6 +30,8 @@ type GuestError struct {
 	Message string
 	// Reason is what the guest says beside the code, if it says anything.
 	Reason agentv1.Reason
+	// Steps are those that the guest says it has begun; the last one failed.
+	Steps []*agentv1.Step
 	// Before says which containers came before the store; empty where none did.
 	Before string
 }
@@ -121,7 +108,7 @@ func explainAnswer(doing string, err error) error {
 	refused := &GuestError{Doing: doing, Code: answer.Code(), Message: answer.Message()}
 	for _, detail := range answer.Details() {
 		if refusal, ok := detail.(*agentv1.Refusal); ok {
-			refused.Reason = refusal.GetReason()
+			refused.Reason, refused.Steps = refusal.GetReason(), refusal.GetSteps()
 		}
 	}
 	return refused
