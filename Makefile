@@ -32,7 +32,8 @@ PROTOC_GEN_GO := $(TOOLS)/protoc-gen-go-$(PROTOC_GEN_GO_VERSION)/protoc-gen-go
 PROTOC_GEN_TTRPC := $(TOOLS)/protoc-gen-go-ttrpc-$(PROTOC_GEN_TTRPC_VERSION)/protoc-gen-go-ttrpc
 
 VERSION ?= $(shell git describe --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS := -s -w -X github.com/kata-tes/kata-tes/cmd/internal/version.Version=$(VERSION)
+VERSION_PACKAGE := github.com/kata-tes/kata-tes/cmd/internal/version
+LDFLAGS := -s -w -X $(VERSION_PACKAGE).Version=$(VERSION) -X $(VERSION_PACKAGE).mark=[kata-tes-version:$(VERSION)]
 BINARIES := $(filter-out internal,$(notdir $(wildcard cmd/*)))
 
 # Packages whose tests run inside the test node (build tag `node`), those that

@@ -75,8 +75,9 @@ type Store struct {
 	PrepareTimeout Duration `toml:"prepare_timeout"`
 }
 
-// usualMinimum is the default of MinimumSize where the profile needs no more.
-const usualMinimum Size = 64 << 20
+// UsualMinimum is the default of MinimumSize where the profile needs no more, in
+// bytes.
+const UsualMinimum = 64 << 20
 
 // Default is the proposal's store, as it is without a configuration file.
 func Default() Config {
@@ -90,7 +91,7 @@ func Default() Config {
 				Profile:        profile.Confidentiality,
 				Mapping:        "ephemeral_image_encrypted_disk",
 				MountPoints:    []string{"/run/image", "/run/kata-containers/image"},
-				MinimumSize:    usualMinimum,
+				MinimumSize:    UsualMinimum,
 				FindTimeout:    Duration(20 * time.Second),
 				PrepareTimeout: Duration(2 * time.Minute),
 			},
@@ -164,7 +165,7 @@ func (s Store) withDefaults(d Store) Store {
 		s.MountPoints = d.MountPoints
 	}
 	if s.MinimumSize == 0 {
-		s.MinimumSize = max(usualMinimum, Size(s.Profile.Least))
+		s.MinimumSize = max(UsualMinimum, Size(s.Profile.Least))
 	}
 	if s.FindTimeout == 0 {
 		s.FindTimeout = d.FindTimeout

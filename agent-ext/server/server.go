@@ -159,7 +159,7 @@ func (s *Server) Status(_ context.Context, r *agentv1.StatusRequest) (*agentv1.S
 		return nil, err
 	}
 	state, marker, ready, reason := target.Status()
-	response := &agentv1.StatusResponse{State: states[state], Marker: string(marker)}
+	response := &agentv1.StatusResponse{State: states[state], Marker: string(marker), Profile: target.Profile()}
 	if reason != nil {
 		response.Reason = reason.Error()
 	}

@@ -139,6 +139,8 @@ func TestLife(t *testing.T) {
 	answer, err := c.Status(ctx, &agentv1.StatusRequest{Store: agentproto.ImageStore})
 	require.NoError(t, err)
 	require.Equal(t, agentv1.State_STATE_ABSENT, answer.GetState())
+	require.Equal(t, config.Default().Stores[agentproto.ImageStore].Profile.Name, answer.GetProfile())
+	require.NotEmpty(t, answer.GetProfile())
 	_, err = c.Release(ctx, &agentv1.ReleaseRequest{Store: agentproto.ImageStore, Marker: marker})
 	require.NoError(t, err)
 

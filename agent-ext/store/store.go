@@ -48,7 +48,9 @@ type Store struct {
 	work work
 	// limit bounds a preparation, whatever its callers' deadlines.
 	limit time.Duration
-	log   *logrus.Entry
+	// profile is the name of what a disk becomes, for Status.
+	profile string
+	log     *logrus.Entry
 
 	mu sync.Mutex
 	// current is nil while no disk belongs to the store.

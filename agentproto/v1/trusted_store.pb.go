@@ -534,8 +534,12 @@ type StatusResponse struct {
 	// unless READY.
 	DiskRequestsWaiting  uint64 `protobuf:"varint,6,opt,name=disk_requests_waiting,json=diskRequestsWaiting,proto3" json:"disk_requests_waiting,omitempty"`
 	DiskRequestsAnswered uint64 `protobuf:"varint,7,opt,name=disk_requests_answered,json=diskRequestsAnswered,proto3" json:"disk_requests_answered,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// What the guest's configuration makes of a disk for this store, whatever
+	// its state: the name of a profile, e.g. "integrity". Empty from a guest
+	// that is older than this field.
+	Profile       string `protobuf:"bytes,8,opt,name=profile,proto3" json:"profile,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StatusResponse) Reset() {
@@ -615,6 +619,13 @@ func (x *StatusResponse) GetDiskRequestsAnswered() uint64 {
 		return x.DiskRequestsAnswered
 	}
 	return 0
+}
+
+func (x *StatusResponse) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
 }
 
 type ReleaseRequest struct {
@@ -731,7 +742,7 @@ const file_v1_trusted_store_proto_rawDesc = "" +
 	"\x06reason\x18\x01 \x01(\x0e2\x18.katates.agent.v1.ReasonR\x06reason\x12,\n" +
 	"\x05steps\x18\x02 \x03(\v2\x16.katates.agent.v1.StepR\x05steps\"%\n" +
 	"\rStatusRequest\x12\x14\n" +
-	"\x05store\x18\x01 \x01(\tR\x05store\"\x97\x02\n" +
+	"\x05store\x18\x01 \x01(\tR\x05store\"\xb1\x02\n" +
 	"\x0eStatusResponse\x12-\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x17.katates.agent.v1.StateR\x05state\x12\x16\n" +
 	"\x06marker\x18\x02 \x01(\tR\x06marker\x12\x1d\n" +
@@ -741,7 +752,8 @@ const file_v1_trusted_store_proto_rawDesc = "" +
 	"used_bytes\x18\x04 \x01(\x04R\tusedBytes\x12\x16\n" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\x122\n" +
 	"\x15disk_requests_waiting\x18\x06 \x01(\x04R\x13diskRequestsWaiting\x124\n" +
-	"\x16disk_requests_answered\x18\a \x01(\x04R\x14diskRequestsAnswered\">\n" +
+	"\x16disk_requests_answered\x18\a \x01(\x04R\x14diskRequestsAnswered\x12\x18\n" +
+	"\aprofile\x18\b \x01(\tR\aprofile\">\n" +
 	"\x0eReleaseRequest\x12\x14\n" +
 	"\x05store\x18\x01 \x01(\tR\x05store\x12\x16\n" +
 	"\x06marker\x18\x02 \x01(\tR\x06marker\"\x11\n" +

@@ -13,6 +13,7 @@ import (
 
 	"github.com/kata-tes/kata-tes/shim/config"
 	"github.com/kata-tes/kata-tes/shim/proxy"
+	"github.com/kata-tes/kata-tes/shim/report"
 	"github.com/kata-tes/kata-tes/virtcontainers-ext/rundir"
 )
 
@@ -24,10 +25,13 @@ const Name = "containerd-shim-kata-tes-v2"
 // own shims bound it.
 const maxInput = 10 << 20
 
-// Hook decides on each Create of a sandbox, hears of its other calls, and is
-// closed when the sandbox has ended.
+// Hook decides on each Create of a sandbox, hears of its other calls, tells what
+// became of its store, and is closed when the sandbox has ended.
 type Hook interface {
 	proxy.Hook
+	// Report says what the sandbox is like. It ends with ctx and holds up no
+	// Create.
+	Report(ctx context.Context) report.Sandbox
 	io.Closer
 }
 

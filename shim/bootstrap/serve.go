@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kata-tes/kata-tes/shim/proxy"
+	"github.com/kata-tes/kata-tes/shim/report"
 	"github.com/kata-tes/kata-tes/virtcontainers-ext/rundir"
 )
 
@@ -69,6 +70,7 @@ func (p Program) serveOn(ctx context.Context, c call, listener *net.UnixListener
 			log.WithError(e).Warn("closing what watched over Create")
 		}
 	}()
+	defer p.answerOperators(h, c.id, hook, log)()
 	server, err := proxy.New(ctx, proxy.Options{
 		Inner: h.Record.Inner,
 		Hook:  hook,
@@ -90,6 +92,25 @@ func (p Program) serveOn(ctx context.Context, c call, listener *net.UnixListener
 	err = server.Serve(ctx, listener)
 	log.WithError(err).Debug("ending")
 	return err
+}
+
+// answerOperators tells whoever asks what the sandbox is like, until what it
+// returns is called. Where it can't, the sandbox works all the same.
+func (p Program) answerOperators(h handoff, id string, hook Hook, log *logrus.Entry) (stop func()) {
+	server, err := report.Serve(rundir.StatusPath(h.RunRoot, id), func(ctx context.Context) report.Sandbox {
+		told := hook.Report(ctx)
+		told.Format, told.ID, told.Shim = report.Format, id, p.Version
+		return told
+	}, log)
+	if err != nil {
+		log.WithError(err).Warn("the status of this sandbox can't be asked for")
+		return func() {}
+	}
+	return func() {
+		if err := server.Close(); err != nil {
+			log.WithError(err).Warn("closing the status socket")
+		}
+	}
 }
 
 // cleanUp removes what the sandbox left, as soon as the inner shim has ended.

@@ -226,3 +226,31 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// A node that is looked at from outside has its file and its programs below
+// another folder, and may have no file.
+func TestLoadBelow(t *testing.T) {
+	r := installed(t, goShim, "/b/qemu")
+	f, err := LoadBelow(string(r))
+	require.NoError(t, err)
+	s, err := f.For("")
+	require.NoError(t, err)
+	require.Equal(t, r.path(goShim), s.InnerShim)
+
+	write(t, r.path(DefaultPath), "[defaults]\nhypervisor = \"/b/qemu\"\n", 0o644)
+	f, err = LoadBelow(string(r))
+	require.NoError(t, err)
+	s, err = f.For("")
+	require.NoError(t, err)
+	require.Equal(t, r.path("/b/qemu"), s.Hypervisor)
+
+	write(t, r.path(DefaultPath), "[defaults]\nhypervisor = \"/c/qemu\"\n", 0o644)
+	f, err = LoadBelow(string(r))
+	require.NoError(t, err)
+	_, err = f.For("")
+	require.ErrorContains(t, err, "/c/qemu cannot be executed")
+
+	write(t, r.path(DefaultPath), "[defaults]\nnonsense = 1\n", 0o644)
+	_, err = LoadBelow(string(r))
+	require.ErrorIs(t, err, ErrInvalid)
+}

@@ -28,6 +28,8 @@ type File struct {
 	runtimes []section
 	// system is where default programs are looked for; tests have their own.
 	system root
+	// node is below which the programs that the file names are; see LoadBelow.
+	node root
 }
 
 // section is [defaults] or one [[runtime]] as it is written. The comments on its
@@ -108,6 +110,27 @@ func Load(path string) (*File, error) {
 	}
 	return parse(path, content)
 }
+
+// LoadBelow reads DefaultPath of a node whose root folder is at dir, and looks
+// for its programs there: for whoever looks at a node from outside. The programs
+// that For gives have their paths below dir.
+func LoadBelow(dir string) (*File, error) {
+	path := filepath.Join(dir, DefaultPath)
+	content, err := os.ReadFile(path) //nolint:gosec // the operator's own choice
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("reading the kata-tes configuration: %w", err)
+	}
+	f, err := parse(path, content)
+	if err != nil {
+		return nil, err
+	}
+	f.system, f.node = root(dir), root(dir)
+	return f, nil
+}
+
+// Parse checks the content of a file that need not be in place; path is for error
+// messages.
+func Parse(path string, content []byte) (*File, error) { return parse(path, content) }
 
 func parse(path string, content []byte) (*File, error) {
 	var written struct {

@@ -137,6 +137,9 @@ type fakeGuest struct {
 	onVersion fault
 	onPrepare fault
 	onRelease fault
+	onStatus  fault
+	// status is the answer; empty where it is nil.
+	status *agentv1.StatusResponse
 }
 
 func (g *fakeGuest) set(change func(g *fakeGuest)) {
@@ -178,8 +181,17 @@ func (g *fakeGuest) Prepare(ctx context.Context, r *agentv1.PrepareRequest) (*ag
 	return &agentv1.PrepareResponse{Mapping: "m", Steps: g.steps}, nil
 }
 
-func (g *fakeGuest) Status(context.Context, *agentv1.StatusRequest) (*agentv1.StatusResponse, error) {
-	return &agentv1.StatusResponse{}, nil
+func (g *fakeGuest) Status(ctx context.Context, _ *agentv1.StatusRequest) (*agentv1.StatusResponse, error) {
+	g.mu.Lock()
+	strike, answer := g.onStatus, g.status
+	g.mu.Unlock()
+	if err := strike.strike(ctx); err != nil {
+		return nil, err
+	}
+	if answer == nil {
+		answer = &agentv1.StatusResponse{}
+	}
+	return answer, nil
 }
 
 func (g *fakeGuest) Release(ctx context.Context, r *agentv1.ReleaseRequest) (*agentv1.ReleaseResponse, error) {

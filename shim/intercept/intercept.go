@@ -19,6 +19,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -64,6 +65,8 @@ type Interceptor struct {
 	// traces is nil where they are off.
 	traces *trace.Recorder
 	log    *logrus.Entry
+	// pod is nil until a container has told it.
+	pod atomic.Pointer[ocispec.Pod]
 }
 
 // New makes the interceptor of a sandbox.
@@ -153,6 +156,7 @@ func (i *Interceptor) create(ctx context.Context, id, bundle string) error {
 	if err != nil {
 		return err
 	}
+	i.notePod(spec)
 	request, err := spec.Store(i.devicePath)
 	if err == nil && request == nil {
 		return i.pass(id, spec)

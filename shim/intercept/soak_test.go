@@ -130,6 +130,7 @@ func soakSandbox(t *testing.T, p *pod, q *qemu, disk loop, config string) {
 	require.NoError(t, create(entry(disk.n)))
 	require.NoError(t, create(entry(disk.n)))
 	require.NoError(t, create())
+	require.Equal(t, "ready", interceptor.Report(t.Context()).Store.State)
 	require.NoError(t, interceptor.Close())
 
 	// Its virtual machine ends: the guest forgets, and QEMU has nothing of it.

@@ -39,6 +39,24 @@ type attempt struct {
 
 	mu   sync.Mutex
 	step string
+	// told is the marker for those who look at an attempt that runs.
+	told agentproto.Marker
+}
+
+// mark gives the attempt its marker.
+func (a *attempt) mark(m agentproto.Marker) {
+	a.marker = m
+	a.log = a.log.WithField("marker", m)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.told = m
+}
+
+// look says how far an attempt that runs has come.
+func (a *attempt) look() (step string, marker agentproto.Marker) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.step, a.told
 }
 
 // enter notes which step runs.
@@ -50,9 +68,8 @@ func (a *attempt) enter(step string) {
 
 // progress tells a person how far it is.
 func (a *attempt) progress() string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return fmt.Sprintf("step %q, after %s", a.step, time.Since(a.began).Round(100*time.Millisecond))
+	step, _ := a.look()
+	return fmt.Sprintf("step %q, after %s", step, time.Since(a.began).Round(100*time.Millisecond))
 }
 
 // run does one step of the attempt within a limit, logs, measures and traces it. key is

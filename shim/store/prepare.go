@@ -130,8 +130,7 @@ func (s *Store) greet(a *attempt) error {
 
 // hotplug attaches the disk under a marker that no other attempt has.
 func (s *Store) hotplug(a *attempt, dev *os.File) error {
-	a.marker = agentproto.NewMarker()
-	a.log = a.log.WithField("marker", a.marker)
+	a.mark(agentproto.NewMarker())
 	vm, marker := a.vm, a.marker
 	// Before the attach, because Detach doesn't mind a disk that isn't there,
 	// and a failed attach may have left something.

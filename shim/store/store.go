@@ -59,13 +59,16 @@ type Store struct {
 	before forerunners
 	// device is the one that is ready or being prepared.
 	device hostdev.Number
-	// vm and guest have the store that is ready.
-	vm    VM
-	guest Guest
 	// watching says that somebody looks whether the disk hangs.
 	watching bool
 	// refused is why the store is not ready though somebody asked for it.
 	refused error
+	// since is when the store came into the state that Status tells.
+	since time.Time
+	// vm, guest and marker are those of the last attempt, as far as it got.
+	vm     VM
+	guest  Guest
+	marker agentproto.Marker
 
 	// undo takes back what the running attempt did, or what an earlier one left
 	// behind. Only the running attempt touches it.
@@ -81,7 +84,7 @@ func New(o Options) *Store {
 	if o.LateStore == "" {
 		o.LateStore = config.LateWarn
 	}
-	s := &Store{Options: o}
+	s := &Store{Options: o, since: time.Now()}
 	s.life, s.end = context.WithCancelCause(context.Background())
 	return s
 }
@@ -124,7 +127,7 @@ func (s *Store) join(device hostdev.Number, container string, caller *trace.Span
 		return nil, context.Cause(s.life)
 	}
 	if err := s.checkOrder(device); err != nil {
-		s.refused = err
+		s.refuse(err)
 		return nil, err
 	}
 	return s.begin(device, container, caller), nil
@@ -143,7 +146,7 @@ func (s *Store) begin(device hostdev.Number, container string, caller *trace.Spa
 	}
 	a.span.Set(trace.Store, agentproto.ImageStore)
 	a.span.Set(trace.Device, device.String())
-	s.running, s.device = a, device
+	s.running, s.device, s.since = a, device, a.began
 	s.attempts.Go(func() { s.finish(a, s.prepare(a)) })
 	return a
 }
@@ -166,7 +169,7 @@ func (s *Store) finish(a *attempt, err error) {
 	a.span.Flush()
 	s.mu.Lock()
 	s.running, s.ready, s.refused = nil, err == nil, err
-	s.vm, s.guest = a.vm, a.guest
+	s.vm, s.guest, s.marker, s.since = a.vm, a.guest, a.marker, time.Now()
 	s.mu.Unlock()
 	a.err = err
 	close(a.done)
@@ -206,9 +209,12 @@ func (s *Store) Refuse(container string, reason error) {
 	defer s.mu.Unlock()
 	s.ask(container)
 	if !s.ready && s.running == nil {
-		s.refused = reason
+		s.refuse(reason)
 	}
 }
+
+// refuse notes why the store is not ready. The caller holds mu.
+func (s *Store) refuse(reason error) { s.refused, s.since = reason, time.Now() }
 
 // Close ends a preparation that still runs and waits until it has been undone,
 // which the time limits bound. A store that is ready stays as it is: it ends
