@@ -19,6 +19,8 @@ wanted=(
   gcc libc6-dev shellcheck
   # the benchmark of a forwarded call
   runc
+  # unit tests of alert rules and dashboard, which start their own on a free port
+  prometheus
 )
 
 missing=()

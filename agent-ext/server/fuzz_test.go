@@ -108,7 +108,7 @@ func TestBrokenConnections(t *testing.T) {
 	listener, _ := servePipes(t)
 	for range 2 * maxConnections {
 		ours, theirs := net.Pipe()
-		// Before it is accepted: a pipe that was closed takes no deadline.
+		// Before the server has it, which may have closed it at any moment after.
 		require.NoError(t, ours.SetDeadline(time.Now().Add(patience)))
 		listener.accepted <- brokenConn{theirs}
 		_, err := ours.Read(make([]byte, 1))

@@ -69,6 +69,10 @@ func (h testHook) Create(_ context.Context, id, bundle string) error {
 	return nil
 }
 
+func (testHook) Forwarded() {}
+
+func (testHook) Killed() {}
+
 // Report has a guest that never answers where the environment says so.
 func (testHook) Report(ctx context.Context) report.Sandbox {
 	if os.Getenv("TEST_HOOK") == "silent guest" {

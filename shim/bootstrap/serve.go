@@ -58,7 +58,10 @@ func (p Program) serveOn(ctx context.Context, c call, listener *net.UnixListener
 	if err := detach(); err != nil {
 		return err
 	}
-	hook, err := p.NewHook(Sandbox{ID: c.id, Settings: h.Settings, RunRoot: h.RunRoot, Log: log})
+	hook, err := p.NewHook(Sandbox{
+		ID: c.id, Settings: h.Settings, RunRoot: h.RunRoot, Log: log,
+		EndMachine: func(ctx context.Context) error { return killMachine(ctx, c.id) },
+	})
 	if err != nil {
 		return fmt.Errorf("preparing for Create: %w", err)
 	}
@@ -83,7 +86,7 @@ func (p Program) serveOn(ctx context.Context, c call, listener *net.UnixListener
 	if err := answers.Close(); err != nil {
 		return errors.Join(err, server.Close())
 	}
-	log.WithField("inner", h.Settings.InnerShim).Debug("serving")
+	log.WithField("inner_shim", h.Settings.InnerShim).Debug("serving")
 	// What starting up needed is not needed any more.
 	debug.FreeOSMemory()
 	err = server.Serve(ctx, listener)

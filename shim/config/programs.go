@@ -115,7 +115,7 @@ func kataHypervisor(configPath string) (string, error) {
 		} `toml:"hypervisor"`
 	}
 	if err := toml.Unmarshal(content, &kata); err != nil {
-		return "", fmt.Errorf("parsing the Kata configuration %s: %w", configPath, err)
+		return "", fmt.Errorf("parsing the Kata configuration %s, which has to be corrected: %w", configPath, err)
 	}
 	path := kata.Hypervisor.QEMU.Path
 	if !filepath.IsAbs(path) || filepath.Base(path) == wrapperName {

@@ -5,6 +5,7 @@ package intercept
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -78,6 +79,8 @@ func (v *fakeVM) Attach(ctx context.Context, dev *os.File, marker agentproto.Mar
 // Ended: this one never ends by itself.
 func (v *fakeVM) Ended(context.Context) bool { return false }
 
+func (v *fakeVM) End(context.Context) error { return errors.New("nobody asked for the end") }
+
 func (v *fakeVM) Detach(ctx context.Context, marker agentproto.Marker) error {
 	v.mu.Lock()
 	strike := v.onDetach
@@ -124,11 +127,13 @@ func (v *fakeVM) has(marker agentproto.Marker) bool {
 type fakeGuest struct {
 	mu sync.Mutex
 	// vm is where the disks are; nil where it is not a fake.
-	vm        *fakeVM
-	protocol  uint32
-	prepared  string
-	prepares  int
-	released  int
+	vm       *fakeVM
+	protocol uint32
+	prepared string
+	prepares int
+	released int
+	// steps are what it says of a preparation.
+	steps     []*agentv1.Step
 	onVersion fault
 	onPrepare fault
 	onRelease fault
@@ -173,7 +178,7 @@ func (g *fakeGuest) Prepare(ctx context.Context, r *agentv1.PrepareRequest) (*ag
 		return nil, status.Error(codes.NotFound, "no disk with that marker")
 	}
 	g.prepared = r.GetMarker()
-	return &agentv1.PrepareResponse{Mapping: "m", Steps: []*agentv1.Step{{Name: "format"}}}, nil
+	return &agentv1.PrepareResponse{Mapping: "m", Steps: g.steps}, nil
 }
 
 func (g *fakeGuest) Status(ctx context.Context, _ *agentv1.StatusRequest) (*agentv1.StatusResponse, error) {

@@ -97,7 +97,7 @@ func Read(bundle string) (*Spec, error) {
 func parse(path string, raw []byte) (*Spec, error) {
 	s := &Spec{path: path, raw: raw}
 	if err := json.Unmarshal(raw, &s.content); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrMalformed, path, err)
+		return nil, fmt.Errorf("%w: %s (look for what changes it after containerd, such as an NRI plugin): %w", ErrMalformed, path, err)
 	}
 	return s, nil
 }

@@ -14,13 +14,18 @@ import (
 
 	"github.com/kata-tes/kata-tes/agentproto"
 	"github.com/kata-tes/kata-tes/shim/hostdev"
+	"github.com/kata-tes/kata-tes/shim/metrics"
+	"github.com/kata-tes/kata-tes/shim/trace"
 )
 
 // attempt is one preparation.
 type attempt struct {
 	device hostdev.Number
 	log    *logrus.Entry
-	began  time.Time
+	counts *metrics.Node
+	// span is below the Create that began it.
+	span  *trace.Span
+	began time.Time
 	// done is closed when err is final.
 	done chan struct{}
 	err  error
@@ -29,6 +34,8 @@ type attempt struct {
 	vm     VM
 	guest  Guest
 	marker agentproto.Marker
+	// size is the device's, in bytes.
+	size int64
 
 	mu   sync.Mutex
 	step string
@@ -65,16 +72,19 @@ func (a *attempt) progress() string {
 	return fmt.Sprintf("step %q, after %s", step, time.Since(a.began).Round(100*time.Millisecond))
 }
 
-// run does one step of the attempt within a limit, and logs it. key is the
-// limit's name in the configuration.
+// run does one step of the attempt within a limit, logs, measures and traces it. key is
+// the limit's name in the configuration.
 func (a *attempt) run(life context.Context, step, key string, limit time.Duration, do func(ctx context.Context) error) error {
 	a.enter(step)
 	ctx, cancel := context.WithTimeout(life, limit)
 	defer cancel()
-	began := time.Now()
-	err := do(ctx)
-	log := a.log.WithFields(logrus.Fields{"step": step, "took": time.Since(began).Round(time.Microsecond)})
+	span, began := a.span.Child(step), time.Now()
+	err := do(trace.NewContext(ctx, span))
+	took := time.Since(began)
+	span.End(err)
+	log := a.log.WithFields(logrus.Fields{"step": step, "took": took.Round(time.Microsecond)})
 	if err == nil {
+		a.counts.Observe(metrics.StepDuration, step, took)
 		log.Info("a step of the trusted store is done")
 		return nil
 	}

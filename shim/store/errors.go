@@ -22,7 +22,7 @@ var (
 	// ErrDisagrees says that the guest knows the store otherwise than we do.
 	ErrDisagrees = errors.New("the guest does not have this store")
 	// ErrClosed says that the sandbox is ending.
-	ErrClosed = errors.New("the sandbox is being shut down")
+	ErrClosed = errors.New("the sandbox is being shut down; if the pod is still wanted, the kubelet makes another")
 
 	// ErrNoAgent says that nobody serves the agent extension's port in the guest.
 	ErrNoAgent = errors.New("the guest image has no kata-tes-agent, or it does not run")

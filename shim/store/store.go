@@ -16,6 +16,7 @@ import (
 	"github.com/kata-tes/kata-tes/shim/config"
 	"github.com/kata-tes/kata-tes/shim/hostdev"
 	"github.com/kata-tes/kata-tes/shim/metrics"
+	"github.com/kata-tes/kata-tes/shim/trace"
 )
 
 // Options are what a Store needs to know and to use.
@@ -43,7 +44,8 @@ type Store struct {
 	// life ends with Close.
 	life context.Context
 	end  context.CancelCauseFunc
-	// attempts are the preparations that still run, undoing included.
+	// attempts are the preparations that still run, undoing included, and who
+	// looks whether the disk hangs.
 	attempts sync.WaitGroup
 
 	mu sync.Mutex
@@ -57,13 +59,16 @@ type Store struct {
 	before forerunners
 	// device is the one that is ready or being prepared.
 	device hostdev.Number
+	// watching says that somebody looks whether the disk hangs.
+	watching bool
 	// refused is why the store is not ready though somebody asked for it.
 	refused error
 	// since is when the store came into the state that Status tells.
 	since time.Time
-	// marker and guest are those of the last attempt that got so far.
-	marker agentproto.Marker
+	// vm, guest and marker are those of the last attempt, as far as it got.
+	vm     VM
 	guest  Guest
+	marker agentproto.Marker
 
 	// undo takes back what the running attempt did, or what an earlier one left
 	// behind. Only the running attempt touches it.
@@ -91,7 +96,7 @@ func New(o Options) *Store {
 //
 // The end of ctx ends the waiting, not the preparation.
 func (s *Store) Ensure(ctx context.Context, device hostdev.Number, container string) error {
-	a, err := s.join(device, container)
+	a, err := s.join(device, container, trace.FromContext(ctx))
 	if a == nil {
 		return err
 	}
@@ -104,7 +109,7 @@ func (s *Store) Ensure(ctx context.Context, device hostdev.Number, container str
 }
 
 // join finds the attempt to wait for. Neither attempt nor error: it is ready.
-func (s *Store) join(device hostdev.Number, container string) (*attempt, error) {
+func (s *Store) join(device hostdev.Number, container string, caller *trace.Span) (*attempt, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ask(container)
@@ -114,6 +119,9 @@ func (s *Store) join(device hostdev.Number, container string) (*attempt, error) 
 		return nil, fmt.Errorf("%w: it is on block device %s, and this container asks for it on %s; use the same volume for all of the pod's %s devices",
 			ErrOtherDevice, s.device, device, agentproto.ImageStore)
 	case busy:
+		if s.running != nil {
+			caller.Link(s.running.span)
+		}
 		return s.running, nil
 	case s.life.Err() != nil:
 		return nil, context.Cause(s.life)
@@ -122,17 +130,22 @@ func (s *Store) join(device hostdev.Number, container string) (*attempt, error) 
 		s.refuse(err)
 		return nil, err
 	}
-	return s.begin(device, container), nil
+	return s.begin(device, container, caller), nil
 }
 
-// begin starts an attempt. The caller holds mu.
-func (s *Store) begin(device hostdev.Number, container string) *attempt {
+// begin starts an attempt, in the trace of whoever asked first. Who calls it
+// holds mu.
+func (s *Store) begin(device hostdev.Number, container string, caller *trace.Span) *attempt {
 	a := &attempt{
 		device: device,
 		log:    s.Log.WithFields(logrus.Fields{"container": container, "device": device.String()}),
+		counts: s.Metrics,
+		span:   caller.Child("preparation"),
 		began:  time.Now(),
 		done:   make(chan struct{}),
 	}
+	a.span.Set(trace.Store, agentproto.ImageStore)
+	a.span.Set(trace.Device, device.String())
 	s.running, s.device, s.since = a, device, a.began
 	s.attempts.Go(func() { s.finish(a, s.prepare(a)) })
 	return a
@@ -141,16 +154,22 @@ func (s *Store) begin(device hostdev.Number, container string) *attempt {
 // finish makes the outcome known, to the store first: whoever is told by done
 // must find it there.
 func (s *Store) finish(a *attempt, err error) {
-	took := time.Since(a.began).Round(time.Millisecond)
+	took := time.Since(a.began)
+	log := a.log.WithField("took", took.Round(time.Millisecond))
 	if err != nil {
-		a.log.WithError(err).WithField("took", took).Error("the trusted store could not be prepared")
+		log.WithError(err).Error("the trusted store could not be prepared")
 	} else {
-		a.log.WithField("took", took).Info("the trusted store is ready")
-		s.Metrics.Add(metrics.StoresPrepared, "")
+		log.Info("the trusted store is ready")
+		a.counts.Add(metrics.StoresPrepared, "")
+		a.counts.AddMany(metrics.PreparedBytes, "", uint64(a.size))
+		a.counts.Observe(metrics.PreparationDuration, "", took)
 	}
+	a.span.End(err)
+	// The Create that began it may have ended before.
+	a.span.Flush()
 	s.mu.Lock()
 	s.running, s.ready, s.refused = nil, err == nil, err
-	s.marker, s.guest, s.since = a.marker, a.guest, time.Now()
+	s.vm, s.guest, s.marker, s.since = a.vm, a.guest, a.marker, time.Now()
 	s.mu.Unlock()
 	a.err = err
 	close(a.done)

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kata-tes/kata-tes/cmd/kata-tes/doctor"
+	"github.com/kata-tes/kata-tes/cmd/kata-tes/install"
 	"github.com/kata-tes/kata-tes/cmd/kata-tes/output"
 )
 
@@ -55,6 +56,10 @@ Exit status: 0 where nothing is wrong or unknown, else 1.`,
 	cmd.Flags().StringVar(&options.Root, "root", "/", "the node's root folder, where it is mounted in a container")
 	cmd.Flags().StringSliceVar(&options.Runtimes, "runtime", nil, "handlers to look at (default those that run behind kata-tes)")
 	cmd.Flags().StringVar(&options.ContainerdConfig, "containerd-config", "", "containerd's main configuration file, as the node has it (default where it usually is)")
+	offer(cmd, "root", nil)
+	offer(cmd, "runtime", func() []string {
+		return install.Available(install.Options{Root: options.Root, ContainerdConfig: options.ContainerdConfig})
+	})
 	return cmd
 }
 

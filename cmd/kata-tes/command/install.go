@@ -63,13 +63,13 @@ the difference is carried out. 'kata-tes uninstall' puts back what was there.`,
 	flags.StringVar(&f.options.From, "from", "", "folder with our programs, on this machine (default: where kata-tes is)")
 	flags.StringVar(&f.options.BinDir, "bin-dir", "", "folder for our programs, on the node (default "+install.DefaultBinDir+", or where a package has put them)")
 	flags.StringVar(&f.options.ContainerdConfig, "containerd-config", "", "containerd's main configuration file, on the node (default: where it usually is)")
-	complete(cmd, "runtime", func() []string { return install.Available(f.options) })
-	complete(cmd, "from", nil)
+	offer(cmd, "runtime", func() []string { return install.Available(f.options) })
+	offer(cmd, "from", nil)
 	return cmd
 }
 
-// complete has the shell offer values for a flag; without a function, folders.
-func complete(cmd *cobra.Command, flag string, values func() []string) {
+// offer has the shell offer values for a flag; without a function, folders.
+func offer(cmd *cobra.Command, flag string, values func() []string) {
 	err := cmd.RegisterFlagCompletionFunc(flag, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		if values == nil {
 			return nil, cobra.ShellCompDirectiveFilterDirs
@@ -126,8 +126,8 @@ func (f *installFlags) register(cmd *cobra.Command) {
 	flags.BoolVar(&f.restart, "restart", false, "restart containerd if it has to read its configuration again")
 	flags.StringVar(&f.restartCommand, "restart-command", "", "command line for --restart (default: systemctl of the node)")
 	flags.VarP(&f.format, "output", "o", "output format")
-	complete(cmd, "root", nil)
-	complete(cmd, "output", func() []string { return []string{string(output.Table), string(output.JSON)} })
+	offer(cmd, "root", nil)
+	offer(cmd, "output", func() []string { return []string{string(output.Table), string(output.JSON)} })
 }
 
 // complete checks flags against each other and fills in what is not given.

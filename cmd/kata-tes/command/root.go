@@ -93,6 +93,7 @@ func commands() []*cobra.Command {
 		newDoctor(),
 		newGuestImage(),
 		newInstall(),
+		newMetrics(),
 		newStatus(),
 		newUninstall(),
 	}
