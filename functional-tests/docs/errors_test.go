@@ -18,7 +18,7 @@ import (
 // erring are the packages whose errors end in a pod's event or on the guest's
 // console.
 var erring = []string{
-	"shim/bootstrap", "shim/config", "shim/hostdev", "shim/intercept", "shim/ocispec", "shim/proxy", "shim/store",
+	"shim/bootstrap", "shim/config", "shim/hostdev", "shim/intercept", "shim/ocispec", "shim/proxy", "shim/report", "shim/store",
 	"virtcontainers-ext", "agent-ext", "agentproto",
 }
 
