@@ -187,12 +187,22 @@ func (t *Transaction) makeFolders() error {
 
 func (t *Transaction) change(changes []Change) error {
 	for _, c := range changes {
-		t.undo = append(t.undo, func() error { return t.j.disk.put(c.Path, c.from) })
+		t.undo = append(t.undo, func() error { return t.putBack(c) })
 		if err := t.j.disk.put(c.Path, c.to); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// putBack leaves alone what is as it was: the change that failed, say, because
+// nobody may write there.
+func (t *Transaction) putBack(c Change) error {
+	now, err := t.j.disk.read(c.Path)
+	if err != nil || compare(c.Path, now, c.from) == nil {
+		return err
+	}
+	return t.j.disk.put(c.Path, c.from)
 }
 
 func (d disk) put(name string, s *snapshot) error {
@@ -202,14 +212,16 @@ func (d disk) put(name string, s *snapshot) error {
 	return d.write(name, *s)
 }
 
-// Rollback puts back what was there before Begin, the record too.
+// Rollback puts back what was there before Begin. The record goes last, and only
+// if all else worked: otherwise it can be tried again.
 func (t *Transaction) Rollback() error {
 	var errs []error
-	for _, undo := range slices.Backward(t.undo) {
-		if err := undo(); err != nil {
-			// What was there stays on record, so that it can be tried again.
-			return errors.Join(append(errs, err)...)
+	for i, undo := range slices.Backward(t.undo) {
+		if i == 0 && len(errs) > 0 {
+			break
 		}
+		errs = append(errs, undo())
+		errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 	}
 	return errors.Join(errs...)
 }
