@@ -32,7 +32,8 @@ PROTOC_GEN_GO := $(TOOLS)/protoc-gen-go-$(PROTOC_GEN_GO_VERSION)/protoc-gen-go
 PROTOC_GEN_TTRPC := $(TOOLS)/protoc-gen-go-ttrpc-$(PROTOC_GEN_TTRPC_VERSION)/protoc-gen-go-ttrpc
 
 VERSION ?= $(shell git describe --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS := -s -w -X github.com/kata-tes/kata-tes/cmd/internal/version.Version=$(VERSION)
+VERSION_PACKAGE := github.com/kata-tes/kata-tes/cmd/internal/version
+LDFLAGS := -s -w -X $(VERSION_PACKAGE).Version=$(VERSION) -X $(VERSION_PACKAGE).mark=[kata-tes-version:$(VERSION)]
 BINARIES := $(filter-out internal,$(notdir $(wildcard cmd/*)))
 
 # Packages whose tests run inside the test node (build tag `node`), those that
@@ -54,14 +55,16 @@ demo: node ## On Kubernetes in a test node: apply the proposal's pod, show its l
 	functional-tests/demo.sh
 
 .PHONY: test
-test: unit functional ## All tests, of long series a share; a summary at the end
+test: ## All tests, of long series a share; a summary at the end
+	@# The node is built beside the unit tests: each leaves a core idle.
+	@$(MAKE) -j2 --output-sync=line unit node
+	@$(MAKE) functional
 	@functional-tests/summary.sh show unit soak functional
 
 .PHONY: test-all
 test-all: export TES_ALL := 1
-test-all: FUNCTIONAL_TIMEOUT := 240m
-test-all: unit functional ## All tests, long series to their end (some hours on 2 cores)
-	@functional-tests/summary.sh show unit soak functional
+test-all: export FUNCTIONAL_TIMEOUT := 240m
+test-all: test ## All tests, long series to their end (some hours on 2 cores)
 
 ##@ Building
 .PHONY: build
@@ -87,6 +90,10 @@ generate: $(BUF) $(PROTOC_GEN_GO) $(PROTOC_GEN_TTRPC) ## Generate Go code from a
 dependencies: ## Write docs/dependencies.md: modules, versions, licences, who uses them
 	go run ./functional-tests/cmd/dependencies >$(BUILD)/dependencies.md
 	mv $(BUILD)/dependencies.md docs/dependencies.md
+
+.PHONY: docs
+docs: ## Write those parts of docs/ that are made from code
+	go test ./shim/config ./agent-ext/config ./functional-tests/attacks -run '^(TestReference|TestDocument)$$' -args -update
 
 ##@ Checking
 .PHONY: lint

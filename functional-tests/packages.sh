@@ -11,12 +11,16 @@ wanted=(
   mmdebstrap e2fsprogs cpio zstd kmod dpkg qemu-system-x86 ipxe-qemu ca-certificates
   # unit tests that work on this machine's loop devices and on a bare QEMU
   cryptsetup-bin xfsprogs mount util-linux
+  # partition tables and compressed archives of guest images
+  fdisk xz-utils
   # how exposed the guest's unit is (systemd-analyze)
   systemd
   # race detector, lint
   gcc libc6-dev shellcheck
   # the benchmark of a forwarded call
   runc
+  # unit tests of alert rules and dashboard, which start their own on a free port
+  prometheus
 )
 
 missing=()

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"github.com/kata-tes/kata-tes/virtcontainers-ext/qmp"
 )
 
 // undoTimeout is how much longer than its context Attach may take to undo
@@ -25,6 +27,10 @@ const undoTimeout = 15 * time.Second
 // undoTimeout at most after ctx has ended.
 func (s *Sandbox) Attach(ctx context.Context, f *os.File, marker string) error {
 	err := s.attach(ctx, f, marker)
+	var refused *qmp.Error
+	if errors.As(err, &refused) {
+		err = fmt.Errorf("%w; if a retry does not help, delete the pod and create it again", err)
+	}
 	if err != nil {
 		return fmt.Errorf("hotplugging %s as %s into sandbox %s: %w", f.Name(), marker, s.id, err)
 	}

@@ -85,12 +85,12 @@ func (s *Sandbox) dial(ctx context.Context, events ...string) (*qmp.Conn, error)
 	case errors.Is(err, fs.ErrNotExist):
 		// A QEMU that ends in order takes its socket away.
 		return nil, fmt.Errorf("%w: %s does not exist; unless QEMU has just ended, Kata did not start it through kata-tes-qemu: "+
-			"set path in [hypervisor.qemu] to kata-tes-qemu by a drop-in (50-kata-tes.toml) in config.d beside the configuration "+
-			"that the runtime handler's ConfigPath names, then delete the pod and create it again", ErrNoMonitor, s.monitor)
+			"run kata-tes install for the runtime handler, or set path in [hypervisor.qemu] to kata-tes-qemu by a drop-in in config.d beside "+
+			"the configuration that the handler's ConfigPath names; then delete the pod and create it again", ErrNoMonitor, s.monitor)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return nil, fmt.Errorf("%w: nobody listens at %s, its QEMU has ended; delete the pod and create it again", ErrNoMonitor, s.monitor)
 	case errors.Is(err, context.DeadlineExceeded):
-		return nil, fmt.Errorf("sandbox %s: QEMU does not answer on its monitor (hung, or another client is connected): %w", s.id, err)
+		return nil, fmt.Errorf("sandbox %s: QEMU does not answer on its monitor (hung, or another client is connected); delete the pod if this stays: %w", s.id, err)
 	case err != nil:
 		return nil, fmt.Errorf("sandbox %s: %w", s.id, err)
 	}
@@ -113,7 +113,7 @@ func (f Finder) guestAddress(caller context.Context, id string) (string, error) 
 		select {
 		case <-again.C:
 		case <-ctx.Done():
-			return "", errors.Join(fmt.Errorf("%w: Kata's shim did not tell it in time (%s)%s",
+			return "", errors.Join(fmt.Errorf("%w: Kata's shim did not tell it in time (%s); see containerd's log for its reason, and delete the pod if this stays%s",
 				ErrNoGuestAddress, oneLine(err), f.rustHint(id)), caller.Err())
 		}
 	}

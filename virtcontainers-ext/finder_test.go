@@ -136,7 +136,7 @@ func TestFindWithoutAMonitor(t *testing.T) {
 
 	_, err = k.finder.Find(t.Context(), strings.Repeat("f", 64))
 	require.ErrorIs(t, err, ErrNoMonitor)
-	require.ErrorContains(t, err, "50-kata-tes.toml", "what to do")
+	require.ErrorContains(t, err, "kata-tes install", "what to do")
 
 	v.signal(t, syscall.SIGSTOP)
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)

@@ -43,14 +43,14 @@ func (c Config) checkApart() error {
 		s := c.Stores[name]
 		for _, mapping := range s.Profile.Encryption.Mappings(s.Mapping) {
 			if mappings[mapping] {
-				return fmt.Errorf("store.%s: mapping %q is used twice", name, mapping)
+				return fmt.Errorf("store.%s: mapping %q is used twice; give each store its own", name, mapping)
 			}
 			mappings[mapping] = true
 		}
 		for _, path := range s.MountPoints {
 			for other, owner := range paths {
 				if path == other {
-					return fmt.Errorf("store.%s: %s is used twice (also by %s)", name, path, owner)
+					return fmt.Errorf("store.%s: %s is used twice (also by %s); give each its own", name, path, owner)
 				}
 				if isBelow(path, other) || isBelow(other, path) {
 					return fmt.Errorf("store.%s: mount point %s and %s (%s) must not lie below each other", name, path, other, owner)
@@ -82,7 +82,7 @@ func (s Store) check(name string) error {
 			s.MinimumSize, s.Profile.Least>>20, s.Profile.Name)
 	}
 	if s.FindTimeout <= 0 || s.PrepareTimeout <= 0 {
-		return fmt.Errorf("find_timeout, prepare_timeout: must be positive")
+		return fmt.Errorf("find_timeout, prepare_timeout: must be longer than nothing, write e.g. \"20s\"")
 	}
 	return nil
 }

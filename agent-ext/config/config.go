@@ -21,10 +21,12 @@ import (
 // DefaultPath is where the configuration is in the guest.
 const DefaultPath = "/etc/kata-tes/agent.toml"
 
-// Config is the guest's configuration.
+// Config is the guest's configuration. The comments on its keys are also their
+// reference, docs/configuration.md.
 type Config struct {
-	// HeaderDirectory holds the LUKS2 headers. It must be memory (tmpfs or
-	// ramfs).
+	// The folder for the LUKS2 headers, while a store exists. Must be memory
+	// (tmpfs or ramfs): a header on the host's disk could be rewritten by the
+	// host.
 	HeaderDirectory string `toml:"header_directory"`
 	// Tools are the programs of the guest image.
 	Tools Tools `toml:"tools"`
@@ -34,9 +36,14 @@ type Config struct {
 
 // Tools are absolute paths. A mkfs is needed where a store has its file system.
 type Tools struct {
+	// The program cryptsetup (version 2), an absolute path.
 	Cryptsetup string `toml:"cryptsetup"`
-	MkfsExt4   string `toml:"mkfs_ext4"`
-	MkfsXFS    string `toml:"mkfs_xfs"`
+	// The program mkfs.ext4, an absolute path. Needed where a store has the
+	// profile confidentiality.
+	MkfsExt4 string `toml:"mkfs_ext4"`
+	// The program mkfs.xfs, an absolute path. Needed where a store has the
+	// profile integrity.
+	MkfsXFS string `toml:"mkfs_xfs"`
 }
 
 // Mkfs gives the key and the path of the tool that makes the file system.
@@ -47,25 +54,30 @@ func (t Tools) Mkfs(kind filesystem.Type) (key, path string) {
 	return "mkfs_ext4", t.MkfsExt4
 }
 
-// Store says what a disk becomes.
+// Store says what a disk becomes. Only the store trusted_store, which a
+// container's /dev/trusted_store asks for, has a mapping and mount points by
+// default.
 type Store struct {
-	// Profile is what the disk becomes, by its name.
+	// What the disk becomes; docs/profiles.md compares.
 	Profile profile.Profile `toml:"profile"`
-	// Mapping is the device-mapper name.
+	// Name of the device-mapper mapping: letters, digits, '_', '.' and '-', 64 at
+	// most.
 	Mapping string `toml:"mapping"`
-	// MountPoints: the file system is mounted at the first one and bind-mounted
-	// at the others.
+	// Where the store is mounted: at the first one, and bind-mounted at the
+	// others. Absolute paths; nothing may lie below another one's.
 	MountPoints []string `toml:"mount_points"`
-	// MinimumSize of the disk; by default 64 MiB, or what the profile needs.
+	// Smaller disks are refused. By default 64MiB, or what the profile needs at
+	// least, if that is more (336MiB for integrity).
 	MinimumSize Size `toml:"minimum_size"`
-	// FindTimeout bounds the wait for the disk.
+	// How long to wait for the disk to appear.
 	FindTimeout Duration `toml:"find_timeout"`
-	// PrepareTimeout bounds all of a preparation, whatever the host's deadline.
+	// Upper bound of a preparation, whatever deadline the host sets.
 	PrepareTimeout Duration `toml:"prepare_timeout"`
 }
 
-// usualMinimum is the default of MinimumSize where the profile needs no more.
-const usualMinimum Size = 64 << 20
+// UsualMinimum is the default of MinimumSize where the profile needs no more, in
+// bytes.
+const UsualMinimum = 64 << 20
 
 // Default is the proposal's store, as it is without a configuration file.
 func Default() Config {
@@ -79,7 +91,7 @@ func Default() Config {
 				Profile:        profile.Confidentiality,
 				Mapping:        "ephemeral_image_encrypted_disk",
 				MountPoints:    []string{"/run/image", "/run/kata-containers/image"},
-				MinimumSize:    usualMinimum,
+				MinimumSize:    UsualMinimum,
 				FindTimeout:    Duration(20 * time.Second),
 				PrepareTimeout: Duration(2 * time.Minute),
 			},
@@ -153,7 +165,7 @@ func (s Store) withDefaults(d Store) Store {
 		s.MountPoints = d.MountPoints
 	}
 	if s.MinimumSize == 0 {
-		s.MinimumSize = max(usualMinimum, Size(s.Profile.Least))
+		s.MinimumSize = max(UsualMinimum, Size(s.Profile.Least))
 	}
 	if s.FindTimeout == 0 {
 		s.FindTimeout = d.FindTimeout

@@ -27,7 +27,7 @@ func (v Volume) CheckName() error {
 		case err != nil:
 			return err
 		default:
-			return fmt.Errorf("%w: %s", ErrTaken, filepath.Join(mapper, name))
+			return fmt.Errorf("%w: %s; delete the pod and create it again, or name another mapping in agent.toml", ErrTaken, filepath.Join(mapper, name))
 		}
 	}
 	return nil

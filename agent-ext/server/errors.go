@@ -49,28 +49,41 @@ var reasons = []struct {
 func toStatus(err error) error {
 	for _, kind := range kinds {
 		if errors.Is(err, kind.err) {
-			return withReason(status.New(kind.code, err.Error()), err)
+			return withRefusal(status.New(kind.code, err.Error()), err)
 		}
 	}
-	return status.Error(codes.Internal, err.Error())
+	return withRefusal(status.New(codes.Internal, err.Error()), err)
 }
 
-// withReason adds the reason for a failed precondition. What could not be undone
-// is about an earlier preparation.
-func withReason(s *status.Status, err error) error {
-	if errors.Is(err, store.ErrDirty) {
+// withRefusal adds what there is to say beside the code.
+func withRefusal(s *status.Status, err error) error {
+	refusal := &agentv1.Refusal{Reason: reason(s.Code(), err)}
+	var failed *store.FailedError
+	if errors.As(err, &failed) {
+		refusal.Steps = steps(failed.Steps)
+	}
+	if refusal.GetReason() == agentv1.Reason_REASON_UNSPECIFIED && len(refusal.GetSteps()) == 0 {
 		return s.Err()
 	}
+	detailed, impossible := s.WithDetails(refusal)
+	if impossible != nil {
+		return s.Err() // the code alone says enough
+	}
+	return detailed.Err()
+}
+
+// reason is that of a failed precondition. What could not be undone is about an
+// earlier preparation.
+func reason(code codes.Code, err error) agentv1.Reason {
+	if code != codes.FailedPrecondition || errors.Is(err, store.ErrDirty) {
+		return agentv1.Reason_REASON_UNSPECIFIED
+	}
 	for _, r := range reasons {
-		if s.Code() == codes.FailedPrecondition && errors.Is(err, r.err) {
-			detailed, failed := s.WithDetails(&agentv1.Refusal{Reason: r.reason})
-			if failed != nil {
-				return s.Err() // the code alone says enough
-			}
-			return detailed.Err()
+		if errors.Is(err, r.err) {
+			return r.reason
 		}
 	}
-	return s.Err()
+	return agentv1.Reason_REASON_UNSPECIFIED
 }
 
 // toReleaseStatus: for Release, another marker is a wrong request, and what

@@ -108,8 +108,9 @@ func TestBrokenConnections(t *testing.T) {
 	listener, _ := servePipes(t)
 	for range 2 * maxConnections {
 		ours, theirs := net.Pipe()
-		listener.accepted <- brokenConn{theirs}
+		// Before the server has it, which may have closed it at any moment after.
 		require.NoError(t, ours.SetDeadline(time.Now().Add(patience)))
+		listener.accepted <- brokenConn{theirs}
 		_, err := ours.Read(make([]byte, 1))
 		require.ErrorIs(t, err, io.EOF, "it is closed")
 	}

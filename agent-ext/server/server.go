@@ -15,9 +15,11 @@ import (
 	"time"
 
 	"github.com/containerd/ttrpc"
+	"github.com/kata-tes/kata-tes/agent-ext/disk"
 	"github.com/kata-tes/kata-tes/agent-ext/filesystem"
 	"github.com/kata-tes/kata-tes/agent-ext/store"
 	"github.com/kata-tes/kata-tes/agentproto"
+	"github.com/kata-tes/kata-tes/agentproto/traceparent"
 	agentv1 "github.com/kata-tes/kata-tes/agentproto/v1"
 	"github.com/sirupsen/logrus"
 	"google.golang.org/grpc/codes"
@@ -40,7 +42,7 @@ type Server struct {
 // that run. Stores that are ready stay: containers work on them.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	calls := make(chan struct{}, maxCalls)
-	server, err := ttrpc.NewServer(ttrpc.WithChainUnaryServerInterceptor(s.contain, bound(calls)))
+	server, err := ttrpc.NewServer(ttrpc.WithChainUnaryServerInterceptor(s.contain, bound(calls), trace))
 	if err != nil {
 		return fmt.Errorf("making a ttrpc server: %w", err)
 	}
@@ -122,16 +124,32 @@ func (s *Server) Prepare(ctx context.Context, r *agentv1.PrepareRequest) (*agent
 	return answer(ready), nil
 }
 
+// trace notes which trace a call says that it belongs to, if it says so in the
+// right form.
+func trace(ctx context.Context, unmarshal ttrpc.Unmarshaler, _ *ttrpc.UnaryServerInfo, method ttrpc.Method) (any, error) {
+	header, _ := ttrpc.GetMetadataValue(ctx, traceparent.Key)
+	if caller, ok := traceparent.Parse(header); ok {
+		ctx = traceparent.NewContext(ctx, caller)
+	}
+	return method(ctx, unmarshal)
+}
+
 func answer(ready *store.Ready) *agentv1.PrepareResponse {
 	response := &agentv1.PrepareResponse{
 		Mapping:     ready.Mapping,
 		MountPoints: ready.MountPoints,
 		SizeBytes:   ready.Size,
 	}
-	for _, step := range ready.Steps {
-		response.Steps = append(response.Steps, &agentv1.Step{Name: step.Name, Took: durationpb.New(step.Took)})
-	}
+	response.Steps = steps(ready.Steps)
 	return response
+}
+
+func steps(all []store.Step) []*agentv1.Step {
+	said := make([]*agentv1.Step, 0, len(all))
+	for _, step := range all {
+		said = append(said, &agentv1.Step{Name: step.Name, Took: durationpb.New(step.Took)})
+	}
+	return said
 }
 
 // Status implements the service.
@@ -141,19 +159,29 @@ func (s *Server) Status(_ context.Context, r *agentv1.StatusRequest) (*agentv1.S
 		return nil, err
 	}
 	state, marker, ready, reason := target.Status()
-	response := &agentv1.StatusResponse{State: states[state], Marker: string(marker)}
+	response := &agentv1.StatusResponse{State: states[state], Marker: string(marker), Profile: target.Profile()}
 	if reason != nil {
 		response.Reason = reason.Error()
 	}
 	if ready != nil {
-		// A disk that the host took away can't be asked; the store is still
-		// the one that was made.
-		response.SizeBytes, response.UsedBytes, err = filesystem.Usage(ready.MountPoints[0])
-		if err != nil {
-			s.Log.WithField("store", r.GetStore()).WithError(err).Warn("the store's use is unknown")
-		}
+		s.describe(response, ready, s.Log.WithField("store", r.GetStore()))
 	}
 	return response, nil
+}
+
+// describe adds what file system and disk say. A disk that the host took away
+// can't be asked; the store is still the one that was made.
+func (s *Server) describe(response *agentv1.StatusResponse, ready *store.Ready, log *logrus.Entry) {
+	var err error
+	response.SizeBytes, response.UsedBytes, err = filesystem.Usage(ready.MountPoints[0])
+	if err != nil {
+		log.WithError(err).Warn("the store's use is unknown")
+	}
+	requests, err := disk.System{}.Requests(ready.Disk)
+	if err != nil {
+		log.WithError(err).Warn("whether the store's disk answers is unknown")
+	}
+	response.DiskRequestsWaiting, response.DiskRequestsAnswered = requests.Waiting, requests.Answered
 }
 
 var states = map[store.State]agentv1.State{

@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 	"github.com/kata-tes/kata-tes/agent-ext/luks"
 	"github.com/kata-tes/kata-tes/agent-ext/store"
 	"github.com/kata-tes/kata-tes/agentproto"
+	"github.com/kata-tes/kata-tes/agentproto/traceparent"
 	agentv1 "github.com/kata-tes/kata-tes/agentproto/v1"
 	"github.com/mdlayher/vsock"
 	"github.com/sirupsen/logrus"
@@ -137,6 +139,8 @@ func TestLife(t *testing.T) {
 	answer, err := c.Status(ctx, &agentv1.StatusRequest{Store: agentproto.ImageStore})
 	require.NoError(t, err)
 	require.Equal(t, agentv1.State_STATE_ABSENT, answer.GetState())
+	require.Equal(t, config.Default().Stores[agentproto.ImageStore].Profile.Name, answer.GetProfile())
+	require.NotEmpty(t, answer.GetProfile())
 	_, err = c.Release(ctx, &agentv1.ReleaseRequest{Store: agentproto.ImageStore, Marker: marker})
 	require.NoError(t, err)
 
@@ -360,6 +364,37 @@ func TestReasons(t *testing.T) {
 		fmt.Errorf("%w: %w", luks.ErrTable, filesystem.ErrMountPoint),
 	} {
 		require.Equal(t, agentv1.Reason_REASON_UNSPECIFIED, reason(other), other)
+	}
+}
+
+// The host is told how far a preparation came, whatever it failed of.
+func TestStepsOfAFailure(t *testing.T) {
+	for _, cause := range []error{errors.New("mkfs: no"), disk.ErrUnfit, filesystem.ErrMountPoint} {
+		err := &store.FailedError{Err: cause, Steps: []store.Step{{Name: "find", Took: time.Second}, {Name: "verify", Took: time.Millisecond}}}
+		details := status.Convert(toStatus(fmt.Errorf("doing it: %w", err))).Details()
+		require.Len(t, details, 1)
+		said := details[0].(*agentv1.Refusal).GetSteps()
+		require.Len(t, said, 2)
+		require.Equal(t, "verify", said[1].GetName())
+		require.Equal(t, time.Second, said[0].GetTook().AsDuration())
+	}
+	require.Empty(t, status.Convert(toStatus(errors.New("other"))).Details())
+}
+
+// A host may say which trace a call belongs to, or anything else in its place.
+func TestTheTraceOfACall(t *testing.T) {
+	const header = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	for said, want := range map[string]string{header: header, "": "", "x": "", header + "x": "", strings.Repeat("0", 1<<20): ""} {
+		ctx := ttrpc.WithMetadata(t.Context(), ttrpc.MD{traceparent.Key: {said}})
+		_, err := trace(ctx, nil, nil, func(ctx context.Context, _ func(any) error) (any, error) {
+			caller, ok := traceparent.FromContext(ctx)
+			require.Equal(t, want != "", ok)
+			if ok {
+				require.Equal(t, want, caller.String())
+			}
+			return nil, nil
+		})
+		require.NoError(t, err)
 	}
 }
 

@@ -29,7 +29,12 @@ func New(name string, c config.Config, run command.Runner, log *logrus.Entry) (*
 			profile:   s.Profile,
 		},
 	}
-	return resume(work, time.Duration(s.PrepareTimeout), log.WithField("store", name))
+	made, err := resume(work, time.Duration(s.PrepareTimeout), log.WithField("store", name))
+	if err != nil {
+		return nil, err
+	}
+	made.profile = s.Profile.Name
+	return made, nil
 }
 
 // resume begins where the process before ended. What it left half done is not

@@ -61,7 +61,12 @@ type volume interface {
 
 // prepare implements work.
 func (p *pipeline) prepare(ctx context.Context, marker agentproto.Marker, u *undo) (_ *Ready, err error) {
-	watch := newStopwatch()
+	watch := &stopwatch{}
+	defer func() {
+		if err != nil {
+			err = &FailedError{Err: err, Steps: watch.stop()}
+		}
+	}()
 	if err := p.checkGuest(); err != nil {
 		return nil, err
 	}
@@ -84,20 +89,20 @@ func (p *pipeline) prepare(ctx context.Context, marker agentproto.Marker, u *und
 	if err := encrypt(ctx, v, u, watch); err != nil {
 		return nil, err
 	}
+	watch.begin("check")
 	size, err := v.Verify()
 	if err != nil {
 		return nil, err
 	}
-	watch.lap("check")
+	watch.begin("mkfs")
 	if err := p.parts.Make(ctx, v.Path()); err != nil {
 		return nil, err
 	}
-	watch.lap("mkfs")
+	watch.begin("mount")
 	if err := p.mount(ctx, v.Path(), u); err != nil {
 		return nil, err
 	}
-	watch.lap("mount")
-	ready := &Ready{Mapping: p.config.Mapping, MountPoints: p.config.MountPoints, Size: size, Steps: watch.steps}
+	ready := &Ready{Mapping: p.config.Mapping, MountPoints: p.config.MountPoints, Size: size, Disk: d.Number(), Steps: watch.stop()}
 	return ready, record{Marker: marker, Disk: d, Ready: ready}.write(p.record)
 }
 
@@ -120,21 +125,18 @@ func (p *pipeline) checkGuest() error {
 func (p *pipeline) take(ctx context.Context, marker agentproto.Marker, watch *stopwatch) (*disk.Disk, error) {
 	finding, cancel := context.WithTimeout(ctx, time.Duration(p.config.FindTimeout))
 	defer cancel()
+	watch.begin("find")
 	name, err := p.parts.Find(finding, string(marker))
 	if err != nil {
 		return nil, err
 	}
-	watch.lap("find")
-	d, err := p.parts.Take(name, string(marker), uint64(p.config.MinimumSize))
-	if err != nil {
-		return nil, err
-	}
-	watch.lap("verify")
-	return d, nil
+	watch.begin("verify")
+	return p.parts.Take(name, string(marker), uint64(p.config.MinimumSize))
 }
 
 // encrypt formats and opens with a key that exists for as long as that takes.
 func encrypt(ctx context.Context, v volume, u *undo, watch *stopwatch) (err error) {
+	watch.begin("format")
 	key, err := luks.NewKey()
 	if err != nil {
 		return err
@@ -154,15 +156,11 @@ func encrypt(ctx context.Context, v volume, u *undo, watch *stopwatch) (err erro
 	if err := v.Format(ctx, key); err != nil {
 		return err
 	}
-	watch.lap("format")
+	watch.begin("open")
 	if err := v.Open(ctx, key); err != nil {
 		return err
 	}
-	if err := v.ForgetKey(); err != nil {
-		return err
-	}
-	watch.lap("open")
-	return nil
+	return v.ForgetKey()
 }
 
 // mount mounts at the first mount point and binds to the others.
@@ -228,17 +226,3 @@ func (p *pipeline) stillThere(v volume) error {
 
 // unused implements work.
 func (p *pipeline) unused() error { return p.parts.CheckUnused(p.config.MountPoints) }
-
-// stopwatch measures steps one after the other.
-type stopwatch struct {
-	last  time.Time
-	steps []Step
-}
-
-func newStopwatch() *stopwatch { return &stopwatch{last: time.Now()} }
-
-func (w *stopwatch) lap(name string) {
-	now := time.Now()
-	w.steps = append(w.steps, Step{Name: name, Took: now.Sub(w.last)})
-	w.last = now
-}

@@ -161,6 +161,11 @@ func TestPipelineFailures(t *testing.T) {
 		"mount /a": {"close", "remove header"},
 		"bind /b":  {"unmount /a", "close", "remove header"},
 	}
+	// begun is the step that the host is told of.
+	begun := map[string]string{
+		"find": "find", "take": "verify", "name": "format", "remove header": "format", "format": "format", "open": "open", "forget": "open",
+		"check": "check", "mkfs": "mkfs", "mount /a": "mount", "bind /b": "mount",
+	}
 	for i, failing := range allSteps {
 		t.Run(failing, func(t *testing.T) {
 			parts := newFakeParts()
@@ -170,6 +175,9 @@ func TestPipelineFailures(t *testing.T) {
 			_, err := p.prepare(t.Context(), someMarker, &u)
 			require.ErrorIs(t, err, errBroken)
 			require.Equal(t, allSteps[:i+1], parts.done)
+			var failed *FailedError
+			require.ErrorAs(t, err, &failed)
+			require.Equal(t, begun[failing], lastStep(failed.Steps))
 
 			parts.done = nil
 			delete(parts.fail, failing)
@@ -179,6 +187,27 @@ func TestPipelineFailures(t *testing.T) {
 			require.NoFileExists(t, p.record)
 		})
 	}
+}
+
+// lastStep is the name of the last one; empty without any.
+func lastStep(steps []Step) string {
+	if len(steps) == 0 {
+		return ""
+	}
+	return steps[len(steps)-1].Name
+}
+
+func TestStopwatch(t *testing.T) {
+	var w stopwatch
+	require.Empty(t, w.stop())
+	began := time.Now()
+	w.begin("a")
+	w.begin("b")
+	w.stop()
+	steps := w.stop()
+	require.Equal(t, "a", steps[0].Name)
+	require.Equal(t, "b", steps[1].Name)
+	require.LessOrEqual(t, steps[0].Took+steps[1].Took, time.Since(began), "what comes after the last stop counts once")
 }
 
 func TestUndoFailuresKeepTheRest(t *testing.T) {

@@ -40,3 +40,6 @@ func (s *Store) Status() (state State, marker agentproto.Marker, ready *Ready, r
 	}
 	return Prepared, a.marker, a.ready, nil
 }
+
+// Profile is the name of what the measured configuration makes of a disk.
+func (s *Store) Profile() string { return s.profile }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/kata-tes/kata-tes/agentproto"
+	"github.com/kata-tes/kata-tes/agentproto/traceparent"
 	"github.com/sirupsen/logrus"
 )
 
@@ -36,14 +37,10 @@ type Ready struct {
 	Mapping     string
 	MountPoints []string
 	// Size of the mapping in bytes.
-	Size  uint64
+	Size uint64
+	// Disk is the number of the disk below, MAJOR:MINOR.
+	Disk  string
 	Steps []Step
-}
-
-// Step is a part of a preparation and how long it took.
-type Step struct {
-	Name string
-	Took time.Duration
 }
 
 // Store is one store.
@@ -51,7 +48,9 @@ type Store struct {
 	work work
 	// limit bounds a preparation, whatever its callers' deadlines.
 	limit time.Duration
-	log   *logrus.Entry
+	// profile is the name of what a disk becomes, for Status.
+	profile string
+	log     *logrus.Entry
 
 	mu sync.Mutex
 	// current is nil while no disk belongs to the store.
@@ -174,6 +173,9 @@ func (s *Store) leave(a *attempt, cause error) (last bool) {
 // run works, and goes back where the work fails.
 func (s *Store) run(ctx context.Context, a *attempt) {
 	log := s.log.WithField("marker", a.marker)
+	if caller, ok := traceparent.FromContext(ctx); ok {
+		log = log.WithField("trace", caller.String())
+	}
 	var ready *Ready
 	err := guard(func() (err error) {
 		ready, err = s.work.prepare(ctx, a.marker, &a.undo)

@@ -419,10 +419,13 @@ func (x *Step) GetTook() *durationpb.Duration {
 }
 
 // Refusal is a detail of an error's status: which of the reasons for its code
-// it was.
+// it was, and how far Prepare came.
 type Refusal struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Reason        Reason                 `protobuf:"varint,1,opt,name=reason,proto3,enum=katates.agent.v1.Reason" json:"reason,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Reason Reason                 `protobuf:"varint,1,opt,name=reason,proto3,enum=katates.agent.v1.Reason" json:"reason,omitempty"`
+	// How long each step took, in order; the last one is the one that failed.
+	// None where the first did not begin.
+	Steps         []*Step `protobuf:"bytes,2,rep,name=steps,proto3" json:"steps,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -462,6 +465,13 @@ func (x *Refusal) GetReason() Reason {
 		return x.Reason
 	}
 	return Reason_REASON_UNSPECIFIED
+}
+
+func (x *Refusal) GetSteps() []*Step {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
 }
 
 type StatusRequest struct {
@@ -517,7 +527,17 @@ type StatusResponse struct {
 	SizeBytes uint64 `protobuf:"varint,3,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
 	UsedBytes uint64 `protobuf:"varint,4,opt,name=used_bytes,json=usedBytes,proto3" json:"used_bytes,omitempty"`
 	// For FAILED: what could not be undone.
-	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// What the guest asked of the store's disk: requests that the disk has not
+	// answered, and those that it has answered since it appeared. A disk that
+	// hangs has some of the first while the second stays as it is. Both are 0
+	// unless READY.
+	DiskRequestsWaiting  uint64 `protobuf:"varint,6,opt,name=disk_requests_waiting,json=diskRequestsWaiting,proto3" json:"disk_requests_waiting,omitempty"`
+	DiskRequestsAnswered uint64 `protobuf:"varint,7,opt,name=disk_requests_answered,json=diskRequestsAnswered,proto3" json:"disk_requests_answered,omitempty"`
+	// What the guest's configuration makes of a disk for this store, whatever
+	// its state: the name of a profile, e.g. "integrity". Empty from a guest
+	// that is older than this field.
+	Profile       string `protobuf:"bytes,8,opt,name=profile,proto3" json:"profile,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -583,6 +603,27 @@ func (x *StatusResponse) GetUsedBytes() uint64 {
 func (x *StatusResponse) GetReason() string {
 	if x != nil {
 		return x.Reason
+	}
+	return ""
+}
+
+func (x *StatusResponse) GetDiskRequestsWaiting() uint64 {
+	if x != nil {
+		return x.DiskRequestsWaiting
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetDiskRequestsAnswered() uint64 {
+	if x != nil {
+		return x.DiskRequestsAnswered
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetProfile() string {
+	if x != nil {
+		return x.Profile
 	}
 	return ""
 }
@@ -696,11 +737,12 @@ const file_v1_trusted_store_proto_rawDesc = "" +
 	"\x05steps\x18\x04 \x03(\v2\x16.katates.agent.v1.StepR\x05steps\"I\n" +
 	"\x04Step\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12-\n" +
-	"\x04took\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04took\";\n" +
+	"\x04took\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04took\"i\n" +
 	"\aRefusal\x120\n" +
-	"\x06reason\x18\x01 \x01(\x0e2\x18.katates.agent.v1.ReasonR\x06reason\"%\n" +
+	"\x06reason\x18\x01 \x01(\x0e2\x18.katates.agent.v1.ReasonR\x06reason\x12,\n" +
+	"\x05steps\x18\x02 \x03(\v2\x16.katates.agent.v1.StepR\x05steps\"%\n" +
 	"\rStatusRequest\x12\x14\n" +
-	"\x05store\x18\x01 \x01(\tR\x05store\"\xad\x01\n" +
+	"\x05store\x18\x01 \x01(\tR\x05store\"\xb1\x02\n" +
 	"\x0eStatusResponse\x12-\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x17.katates.agent.v1.StateR\x05state\x12\x16\n" +
 	"\x06marker\x18\x02 \x01(\tR\x06marker\x12\x1d\n" +
@@ -708,7 +750,10 @@ const file_v1_trusted_store_proto_rawDesc = "" +
 	"size_bytes\x18\x03 \x01(\x04R\tsizeBytes\x12\x1d\n" +
 	"\n" +
 	"used_bytes\x18\x04 \x01(\x04R\tusedBytes\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason\">\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x122\n" +
+	"\x15disk_requests_waiting\x18\x06 \x01(\x04R\x13diskRequestsWaiting\x124\n" +
+	"\x16disk_requests_answered\x18\a \x01(\x04R\x14diskRequestsAnswered\x12\x18\n" +
+	"\aprofile\x18\b \x01(\tR\aprofile\">\n" +
 	"\x0eReleaseRequest\x12\x14\n" +
 	"\x05store\x18\x01 \x01(\tR\x05store\x12\x16\n" +
 	"\x06marker\x18\x02 \x01(\tR\x06marker\"\x11\n" +
@@ -761,20 +806,21 @@ var file_v1_trusted_store_proto_depIdxs = []int32{
 	6,  // 0: katates.agent.v1.PrepareResponse.steps:type_name -> katates.agent.v1.Step
 	12, // 1: katates.agent.v1.Step.took:type_name -> google.protobuf.Duration
 	0,  // 2: katates.agent.v1.Refusal.reason:type_name -> katates.agent.v1.Reason
-	1,  // 3: katates.agent.v1.StatusResponse.state:type_name -> katates.agent.v1.State
-	2,  // 4: katates.agent.v1.TrustedStore.Version:input_type -> katates.agent.v1.VersionRequest
-	4,  // 5: katates.agent.v1.TrustedStore.Prepare:input_type -> katates.agent.v1.PrepareRequest
-	8,  // 6: katates.agent.v1.TrustedStore.Status:input_type -> katates.agent.v1.StatusRequest
-	10, // 7: katates.agent.v1.TrustedStore.Release:input_type -> katates.agent.v1.ReleaseRequest
-	3,  // 8: katates.agent.v1.TrustedStore.Version:output_type -> katates.agent.v1.VersionResponse
-	5,  // 9: katates.agent.v1.TrustedStore.Prepare:output_type -> katates.agent.v1.PrepareResponse
-	9,  // 10: katates.agent.v1.TrustedStore.Status:output_type -> katates.agent.v1.StatusResponse
-	11, // 11: katates.agent.v1.TrustedStore.Release:output_type -> katates.agent.v1.ReleaseResponse
-	8,  // [8:12] is the sub-list for method output_type
-	4,  // [4:8] is the sub-list for method input_type
-	4,  // [4:4] is the sub-list for extension type_name
-	4,  // [4:4] is the sub-list for extension extendee
-	0,  // [0:4] is the sub-list for field type_name
+	6,  // 3: katates.agent.v1.Refusal.steps:type_name -> katates.agent.v1.Step
+	1,  // 4: katates.agent.v1.StatusResponse.state:type_name -> katates.agent.v1.State
+	2,  // 5: katates.agent.v1.TrustedStore.Version:input_type -> katates.agent.v1.VersionRequest
+	4,  // 6: katates.agent.v1.TrustedStore.Prepare:input_type -> katates.agent.v1.PrepareRequest
+	8,  // 7: katates.agent.v1.TrustedStore.Status:input_type -> katates.agent.v1.StatusRequest
+	10, // 8: katates.agent.v1.TrustedStore.Release:input_type -> katates.agent.v1.ReleaseRequest
+	3,  // 9: katates.agent.v1.TrustedStore.Version:output_type -> katates.agent.v1.VersionResponse
+	5,  // 10: katates.agent.v1.TrustedStore.Prepare:output_type -> katates.agent.v1.PrepareResponse
+	9,  // 11: katates.agent.v1.TrustedStore.Status:output_type -> katates.agent.v1.StatusResponse
+	11, // 12: katates.agent.v1.TrustedStore.Release:output_type -> katates.agent.v1.ReleaseResponse
+	9,  // [9:13] is the sub-list for method output_type
+	5,  // [5:9] is the sub-list for method input_type
+	5,  // [5:5] is the sub-list for extension type_name
+	5,  // [5:5] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_v1_trusted_store_proto_init() }

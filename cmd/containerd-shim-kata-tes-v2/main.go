@@ -36,9 +36,11 @@ func main() {
 
 func newHook(s bootstrap.Sandbox) (bootstrap.Hook, error) {
 	return intercept.New(intercept.Options{
-		SandboxID: s.ID,
-		Settings:  s.Settings,
-		RunRoot:   s.RunRoot,
-		Log:       s.Log,
+		SandboxID:  s.ID,
+		Settings:   s.Settings,
+		RunRoot:    s.RunRoot,
+		Version:    version.Version,
+		EndMachine: s.EndMachine,
+		Log:        s.Log,
 	})
 }

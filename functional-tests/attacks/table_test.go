@@ -21,30 +21,17 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/kata-tes/kata-tes/functional-tests/docs/generated"
 )
 
 var update = flag.Bool("update", false, "write the table into docs/threat-model.md")
 
-const (
-	document = "../../docs/threat-model.md"
-	begin    = "<!-- attacks: begin (generated, see functional-tests/attacks) -->\n"
-	end      = "<!-- attacks: end -->"
-)
+const document = "../../docs/threat-model.md"
 
 // TestDocument: the threat model has exactly this table.
 func TestDocument(t *testing.T) {
-	text, err := os.ReadFile(document)
-	require.NoError(t, err)
-	before, rest, found := strings.Cut(string(text), begin)
-	require.True(t, found, "%s has no line %q", document, begin)
-	_, after, found := strings.Cut(rest, end)
-	require.True(t, found, "%s has no %q", document, end)
-	want := before + begin + "\n" + Markdown() + end + after
-	if *update {
-		require.NoError(t, os.WriteFile(document, []byte(want), 0o644))
-		return
-	}
-	require.Equal(t, want, string(text), "run `go test ./functional-tests/attacks -update`")
+	require.NoError(t, generated.Section(document, "attacks", Markdown(), *update))
 }
 
 // TestNamedTestsExist: what the document names as shown by a test is shown by
@@ -52,7 +39,7 @@ func TestDocument(t *testing.T) {
 func TestNamedTestsExist(t *testing.T) {
 	text, err := os.ReadFile(document)
 	require.NoError(t, err)
-	written, _, _ := strings.Cut(string(text), begin)
+	written, _, _ := strings.Cut(string(text), "<!-- attacks: begin")
 	names := regexp.MustCompile("`([a-z]+)\\.(Test[A-Za-z]+)`").FindAllStringSubmatch(written, -1)
 	require.NotEmpty(t, names)
 	for _, name := range names {

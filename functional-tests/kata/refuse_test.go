@@ -170,7 +170,7 @@ func TestRefusedWithoutOurParts(t *testing.T) {
 		handler string
 		says    []string
 	}{
-		{lab.TesNoMonitor, []string{"monitor", "50-kata-tes.toml"}},
+		{lab.TesNoMonitor, []string{"monitor", "kata-tes install"}},
 		{lab.TesNoAgent, []string{"kata-tes-agent", "guest image"}},
 	} {
 		t.Run(c.handler, func(t *testing.T) {

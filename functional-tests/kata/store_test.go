@@ -53,6 +53,7 @@ func TestTrustedStore(t *testing.T) {
 			t.Run("the guest shows what the proposal shows", func(t *testing.T) { proposal.CheckListings(t, guest) })
 			t.Run("the store was there before any container", func(t *testing.T) { checkOrder(t, guest) })
 			t.Run("the host reads nothing", func(t *testing.T) { checkCiphertext(t, guest, volume) })
+			t.Run("the operator sees it", func(t *testing.T) { checkStatus(t, pod, c.handler, volume) })
 			t.Run("the volume is locked", func(t *testing.T) {
 				free, err := volume.ExclusivelyFree()
 				require.NoError(t, err)

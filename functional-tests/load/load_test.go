@@ -81,8 +81,8 @@ func private(pod *lab.Pod) error {
 		found++
 		return err
 	})
-	if err == nil && found < 3 {
-		err = fmt.Errorf("sandbox %s has %d files instead of a folder, a description and a monitor", pod.ID, found)
+	if err == nil && found < 4 {
+		err = fmt.Errorf("sandbox %s has %d files instead of a folder, a description, a monitor and a status socket", pod.ID, found)
 	}
 	return err
 }

@@ -24,9 +24,9 @@ const (
 var (
 	// errNoAnswer: Kata's Rust shim exits with 0 and says nothing when its
 	// `start` fails.
-	errNoAnswer  = errors.New("it printed no address")
-	errBadAnswer = errors.New("its answer is not understood")
-	errProtocol  = errors.New("only ttrpc can be forwarded; use a shim that speaks it")
+	errNoAnswer  = errors.New("it printed no address; see containerd's log for its reason")
+	errBadAnswer = errors.New("its answer is not understood; name Kata's shim as inner_shim in /etc/kata-tes/config.toml")
+	errProtocol  = errors.New("only ttrpc can be forwarded; name a shim that speaks it as inner_shim in /etc/kata-tes/config.toml")
 )
 
 // answer is what the inner shim's `start` printed.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/kata-tes/kata-tes/shim/config"
 	"github.com/kata-tes/kata-tes/shim/proxy"
+	"github.com/kata-tes/kata-tes/shim/report"
 	"github.com/kata-tes/kata-tes/virtcontainers-ext/rundir"
 )
 
@@ -24,10 +25,13 @@ const Name = "containerd-shim-kata-tes-v2"
 // own shims bound it.
 const maxInput = 10 << 20
 
-// Hook decides on each Create of a sandbox, and is closed when the sandbox has
-// ended.
+// Hook decides on each Create of a sandbox, hears of its other calls, tells what
+// became of its store, and is closed when the sandbox has ended.
 type Hook interface {
-	proxy.CreateHook
+	proxy.Hook
+	// Report says what the sandbox is like. It ends with ctx and holds up no
+	// Create.
+	Report(ctx context.Context) report.Sandbox
 	io.Closer
 }
 
@@ -37,7 +41,9 @@ type Sandbox struct {
 	Settings config.Settings
 	// RunRoot is where the sandbox's folder is (package rundir).
 	RunRoot string
-	Log     *logrus.Entry
+	// EndMachine kills the sandbox's virtual machine.
+	EndMachine func(context.Context) error
+	Log        *logrus.Entry
 }
 
 // Program is the shim as containerd runs it.

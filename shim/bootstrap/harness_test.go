@@ -36,6 +36,8 @@ type node struct {
 	dir  string
 	env  []string
 	mode string
+	// program is our shim.
+	program string
 }
 
 func newNode(t *testing.T) *node {
@@ -43,9 +45,9 @@ func newNode(t *testing.T) *node {
 	// Short: sockets have short paths.
 	dir, err := os.MkdirTemp("", "bs")
 	require.NoError(t, err)
-	n := &node{t: t, dir: dir}
 	self, err := os.Executable()
 	require.NoError(t, err)
+	n := &node{t: t, dir: dir, program: self}
 	for _, folder := range []string{"s", "notes", "bundles"} {
 		require.NoError(t, os.Mkdir(filepath.Join(dir, folder), 0o700))
 	}
@@ -88,9 +90,7 @@ func (n *node) run(dir string, stdin []byte, args ...string) (string, error) {
 	n.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	self, err := os.Executable()
-	require.NoError(n.t, err)
-	cmd := exec.CommandContext(ctx, self, args...)
+	cmd := exec.CommandContext(ctx, n.program, args...)
 	cmd.Dir, cmd.Env, cmd.Stdin = dir, append(n.env, "TEST_INNER="+n.mode), bytes.NewReader(stdin)
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -118,7 +118,7 @@ func converse(ctx context.Context, to, from *os.File, h handoff) error {
 	}
 	said, err := io.ReadAll(io.LimitReader(from, maxStderr))
 	if err != nil {
-		return fmt.Errorf("waiting until it serves: %w", err)
+		return fmt.Errorf("waiting until it serves (the node may be short of cpu or memory): %w", err)
 	}
 	switch {
 	case string(said) == ready:

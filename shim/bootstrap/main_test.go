@@ -10,9 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/kata-tes/kata-tes/shim/report"
 )
 
 // The test binary is three programs: the tests, our shim (under the name that
@@ -26,9 +29,9 @@ const (
 func TestMain(m *testing.M) {
 	switch {
 	case filepath.Base(os.Args[0]) == innerName:
-		os.Exit(report(standIn(os.Args[1:])))
+		os.Exit(tell(standIn(os.Args[1:])))
 	case os.Getenv(oursVariable) != "":
-		os.Exit(report(Program{
+		os.Exit(tell(Program{
 			Version:    "test",
 			NewHook:    newTestHook,
 			ConfigPath: os.Getenv("KATA_TES_CONFIG"),
@@ -40,7 +43,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func report(err error) int {
+func tell(err error) int {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -64,6 +67,18 @@ func (h testHook) Create(_ context.Context, id, bundle string) error {
 		return status.Error(codes.FailedPrecondition, "not this one")
 	}
 	return nil
+}
+
+func (testHook) Forwarded() {}
+
+func (testHook) Killed() {}
+
+// Report has a guest that never answers where the environment says so.
+func (testHook) Report(ctx context.Context) report.Sandbox {
+	if os.Getenv("TEST_HOOK") == "silent guest" {
+		<-ctx.Done()
+	}
+	return report.Sandbox{Namespace: "default", Pod: "pod", Store: report.Store{State: "none", Since: time.Unix(0, 0)}}
 }
 
 func (testHook) Close() error { return nil }

@@ -30,6 +30,7 @@ func TestModes(t *testing.T) {
 		{regexp.MustCompile(`^run$`), 0o711 | fs.ModeDir}, // node_exporter passes through to the metrics
 		{regexp.MustCompile(`^run/sandbox$`), 0o700 | fs.ModeDir},
 		{regexp.MustCompile(`^run/sandbox/sandbox\.json$`), 0o600},
+		{regexp.MustCompile(`^run/sandbox/status\.sock$`), 0o600 | fs.ModeSocket},
 		{regexp.MustCompile(`^bundles/(sandbox|further)/kata-tes\.json$`), 0o600},
 		{regexp.MustCompile(`^bundles/(sandbox|further)/address$`), 0o600},
 		{regexp.MustCompile(`^s/[0-9a-f]{64}$`), 0o600 | fs.ModeSocket},

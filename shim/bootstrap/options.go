@@ -28,16 +28,21 @@ const (
 // that is not runc's.
 const kataOptions = "runtimeoptions.v1.Options"
 
-var errOptions = errors.New("malformed runtime options on standard input")
+var errOptions = errors.New("malformed runtime options on standard input; correct the handler's options in containerd's configuration")
 
 // configPath is the runtime option ConfigPath from what containerd writes to
 // the standard input of `start` and -info: nothing, a google.protobuf.Any with
 // the options (1.x, and -info of 2.x), or BootstrapParams with the Any among
 // its extensions (`start` from 2.3 on). Empty where containerd names none.
-func configPath(input []byte) (string, error) {
+func configPath(input []byte) (_ string, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%w: %w", errOptions, err)
+		}
+	}()
 	params := false
 	var options [][]byte
-	err := eachField(input, func(number protowire.Number, kind protowire.Type, value []byte) {
+	err = eachField(input, func(number protowire.Number, kind protowire.Type, value []byte) {
 		// An Any ends at field 2; BootstrapParams always has the version of
 		// containerd, field 4.
 		params = params || number >= fieldLogLevel
@@ -98,11 +103,11 @@ func eachField(message []byte, do func(number protowire.Number, kind protowire.T
 	for len(message) > 0 {
 		number, kind, tag := protowire.ConsumeTag(message)
 		if tag < 0 {
-			return fmt.Errorf("%w: %w", errOptions, protowire.ParseError(tag))
+			return fmt.Errorf("malformed protobuf message: %w", protowire.ParseError(tag))
 		}
 		n := protowire.ConsumeFieldValue(number, kind, message[tag:])
 		if n < 0 {
-			return fmt.Errorf("%w: %w", errOptions, protowire.ParseError(n))
+			return fmt.Errorf("malformed protobuf message: %w", protowire.ParseError(n))
 		}
 		value := message[tag : tag+n]
 		if kind == protowire.BytesType {

@@ -28,7 +28,7 @@ const proc = "/proc"
 // gives `delete` five seconds by default.
 const killTimeout = 2 * time.Second
 
-var errStillThere = errors.New("the process does not end")
+var errStillThere = errors.New("the process does not end; if it waits for a disk (state D), restore the disk's connection")
 
 // listeners are the processes that have the listening socket of an address. A
 // process id from a file may be another process by now; a socket is what it

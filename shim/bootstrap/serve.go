@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kata-tes/kata-tes/shim/proxy"
+	"github.com/kata-tes/kata-tes/shim/report"
 	"github.com/kata-tes/kata-tes/virtcontainers-ext/rundir"
 )
 
@@ -57,7 +58,10 @@ func (p Program) serveOn(ctx context.Context, c call, listener *net.UnixListener
 	if err := detach(); err != nil {
 		return err
 	}
-	hook, err := p.NewHook(Sandbox{ID: c.id, Settings: h.Settings, RunRoot: h.RunRoot, Log: log})
+	hook, err := p.NewHook(Sandbox{
+		ID: c.id, Settings: h.Settings, RunRoot: h.RunRoot, Log: log,
+		EndMachine: func(ctx context.Context) error { return killMachine(ctx, c.id) },
+	})
 	if err != nil {
 		return fmt.Errorf("preparing for Create: %w", err)
 	}
@@ -66,6 +70,7 @@ func (p Program) serveOn(ctx context.Context, c call, listener *net.UnixListener
 			log.WithError(e).Warn("closing what watched over Create")
 		}
 	}()
+	defer p.answerOperators(h, c.id, hook, log)()
 	server, err := proxy.New(ctx, proxy.Options{
 		Inner: h.Record.Inner,
 		Hook:  hook,
@@ -81,12 +86,31 @@ func (p Program) serveOn(ctx context.Context, c call, listener *net.UnixListener
 	if err := answers.Close(); err != nil {
 		return errors.Join(err, server.Close())
 	}
-	log.WithField("inner", h.Settings.InnerShim).Debug("serving")
+	log.WithField("inner_shim", h.Settings.InnerShim).Debug("serving")
 	// What starting up needed is not needed any more.
 	debug.FreeOSMemory()
 	err = server.Serve(ctx, listener)
 	log.WithError(err).Debug("ending")
 	return err
+}
+
+// answerOperators tells whoever asks what the sandbox is like, until what it
+// returns is called. Where it can't, the sandbox works all the same.
+func (p Program) answerOperators(h handoff, id string, hook Hook, log *logrus.Entry) (stop func()) {
+	server, err := report.Serve(rundir.StatusPath(h.RunRoot, id), func(ctx context.Context) report.Sandbox {
+		told := hook.Report(ctx)
+		told.Format, told.ID, told.Shim = report.Format, id, p.Version
+		return told
+	}, log)
+	if err != nil {
+		log.WithError(err).Warn("the status of this sandbox can't be asked for")
+		return func() {}
+	}
+	return func() {
+		if err := server.Close(); err != nil {
+			log.WithError(err).Warn("closing the status socket")
+		}
+	}
 }
 
 // cleanUp removes what the sandbox left, as soon as the inner shim has ended.

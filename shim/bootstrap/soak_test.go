@@ -94,6 +94,9 @@ func soakPod(t *testing.T, n *node, id, long string) {
 	ours := n.mustStart(id, id)
 	soakRound(t, ours, id)
 	soakRound(t, long, id)
+	for _, sandbox := range []string{id, "long"} {
+		require.NoError(t, n.ask(sandbox))
+	}
 	require.Equal(t, ours, n.mustStart(id+"-further", id))
 	_, err := n.delete(id + "-further")
 	require.NoError(t, err)

@@ -61,7 +61,7 @@ func TestAnInstallationByKataDeployNeedsNoFile(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, Settings{
 			InnerShim: r.path(want[0]), Hypervisor: r.path(want[1]), DevicePath: "/dev/trusted_store", MinimumSize: 64 << 20, LateStore: LateWarn, LogLevel: "info",
-			Timeouts: Timeouts{Find: 10 * time.Second, Attach: 10 * time.Second, Prepare: 45 * time.Second, Undo: 15 * time.Second},
+			Timeouts: Timeouts{Find: 10 * time.Second, Attach: 10 * time.Second, Prepare: 45 * time.Second, Undo: 15 * time.Second, HungDisk: time.Minute},
 		}, s, configPath)
 	}
 }
@@ -96,6 +96,7 @@ func TestSectionsOverrideEachOther(t *testing.T) {
 inner_shim = "` + r.path("/a/shim") + `"
 minimum_size = "1GiB"
 log_level = "warn"
+traces = true
 [defaults.timeouts]
 find = "1s"
 undo = "2s"
@@ -113,8 +114,8 @@ undo = "1m3s"
 	s, err := parseFor(t, r, text, "/etc/kata//b.toml")
 	require.NoError(t, err)
 	require.Equal(t, Settings{
-		InnerShim: r.path("/b/shim"), Hypervisor: r.path("/b/qemu"), DevicePath: "/dev/other", MinimumSize: 4096, LateStore: LateRefuse, LogLevel: "warn",
-		Timeouts: Timeouts{Find: time.Second, Attach: 10 * time.Second, Prepare: 45 * time.Second, Undo: 63 * time.Second},
+		InnerShim: r.path("/b/shim"), Hypervisor: r.path("/b/qemu"), DevicePath: "/dev/other", MinimumSize: 4096, LateStore: LateRefuse, LogLevel: "warn", Traces: true,
+		Timeouts: Timeouts{Find: time.Second, Attach: 10 * time.Second, Prepare: 45 * time.Second, Undo: 63 * time.Second, HungDisk: time.Minute},
 	}, s)
 	s, err = parseFor(t, r, text, "/etc/kata/c.toml")
 	require.NoError(t, err)
@@ -220,8 +221,36 @@ func FuzzParse(f *testing.F) {
 		for _, section := range c.choose("/k") {
 			section.apply(&s)
 		}
-		if s.Timeouts.Find <= 0 || s.Timeouts.Attach <= 0 || s.Timeouts.Prepare <= 0 || s.Timeouts.Undo <= 0 || s.DevicePath == "" || !levels[s.LogLevel] || (s.LateStore != LateWarn && s.LateStore != LateRefuse) {
+		if s.Timeouts.Find <= 0 || s.Timeouts.Attach <= 0 || s.Timeouts.Prepare <= 0 || s.Timeouts.Undo <= 0 || s.Timeouts.HungDisk <= 0 || s.DevicePath == "" || !levels[s.LogLevel] || (s.LateStore != LateWarn && s.LateStore != LateRefuse) {
 			t.Fatalf("%+v", s)
 		}
 	})
+}
+
+// A node that is looked at from outside has its file and its programs below
+// another folder, and may have no file.
+func TestLoadBelow(t *testing.T) {
+	r := installed(t, goShim, "/b/qemu")
+	f, err := LoadBelow(string(r))
+	require.NoError(t, err)
+	s, err := f.For("")
+	require.NoError(t, err)
+	require.Equal(t, r.path(goShim), s.InnerShim)
+
+	write(t, r.path(DefaultPath), "[defaults]\nhypervisor = \"/b/qemu\"\n", 0o644)
+	f, err = LoadBelow(string(r))
+	require.NoError(t, err)
+	s, err = f.For("")
+	require.NoError(t, err)
+	require.Equal(t, r.path("/b/qemu"), s.Hypervisor)
+
+	write(t, r.path(DefaultPath), "[defaults]\nhypervisor = \"/c/qemu\"\n", 0o644)
+	f, err = LoadBelow(string(r))
+	require.NoError(t, err)
+	_, err = f.For("")
+	require.ErrorContains(t, err, "/c/qemu cannot be executed")
+
+	write(t, r.path(DefaultPath), "[defaults]\nnonsense = 1\n", 0o644)
+	_, err = LoadBelow(string(r))
+	require.ErrorIs(t, err, ErrInvalid)
 }

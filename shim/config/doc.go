@@ -18,6 +18,7 @@
 //	minimum_size = "64MiB"
 //	late_store = "warn"
 //	log_level = "info"
+//	traces = false
 //	[defaults.timeouts]
 //	find = "10s"
 //	attach = "10s"

@@ -28,27 +28,64 @@ type File struct {
 	runtimes []section
 	// system is where default programs are looked for; tests have their own.
 	system root
+	// node is below which the programs that the file names are; see LoadBelow.
+	node root
 }
 
-// section is [defaults] or one [[runtime]] as it is written.
+// section is [defaults] or one [[runtime]] as it is written. The comments on its
+// keys are also their reference, docs/configuration.md.
 type section struct {
 	// name is what error messages call the section.
-	name       string
-	ConfigPath string       `toml:"config_path"`
-	InnerShim  string       `toml:"inner_shim"`
-	Hypervisor string       `toml:"hypervisor"`
-	DevicePath string       `toml:"device_path"`
-	Minimum    *size        `toml:"minimum_size"`
-	LateStore  string       `toml:"late_store"`
-	LogLevel   string       `toml:"log_level"`
-	Timeouts   timeoutTable `toml:"timeouts"`
+	name string
+	// The Kata configuration file that the section is for, an absolute path, as
+	// the handler's ConfigPath in containerd's configuration has it. Only in
+	// [[runtime]], and needed there.
+	ConfigPath string `toml:"config_path"`
+	// Kata's own shim, which runs behind ours, an absolute path. Not set: the
+	// first one that is there, of kata-deploy's and the distributions' folders
+	// (/opt/kata/bin, /usr/local/bin, /usr/bin; below a ConfigPath with
+	// /runtime-rs/ first /opt/kata/runtime-rs/bin).
+	InnerShim string `toml:"inner_shim"`
+	// The real QEMU, which kata-tes-qemu becomes, an absolute path. Not set: what
+	// the Kata configuration file itself names (its drop-ins not regarded), else
+	// the first one that is there of /opt/kata/bin and /usr/bin.
+	Hypervisor string `toml:"hypervisor"`
+	// The path in a container by which a pod asks for the store, below /dev/.
+	// Paths that begin with it are reserved and refused.
+	DevicePath string `toml:"device_path"`
+	// Smaller volumes are refused.
+	Minimum *size `toml:"minimum_size"`
+	// What to do when a pod asks for its store after another of its containers
+	// has been created, whose image is in the guest's memory then. "warn": a line
+	// in the log and a metric, and the store is prepared all the same. "refuse":
+	// the store and all of the pod's further containers are refused, with the
+	// reason.
+	LateStore string `toml:"late_store"`
+	// What our shim says in containerd's log: "error", "warn" (or "warning"),
+	// "info", "debug" or "trace"; "fatal" and "panic" leave out errors, too.
+	LogLevel string `toml:"log_level"`
+	// Write OpenTelemetry spans of what happens on Create, of those that
+	// containerd traces, to /run/kata-tes/_traces (docs/observability.md).
+	Traces   *bool        `toml:"traces"`
+	Timeouts timeoutTable `toml:"timeouts"`
 }
 
 type timeoutTable struct {
-	Find    *duration `toml:"find"`
-	Attach  *duration `toml:"attach"`
+	// Limit for each of: opening the device, finding the virtual machine's
+	// monitor and the guest's address, the guest's first answer.
+	Find *duration `toml:"find"`
+	// Limit for the hotplug.
+	Attach *duration `toml:"attach"`
+	// Limit for the guest: find, encrypt, format, mount. The guest has a limit
+	// of its own, prepare_timeout in agent.toml; the shorter one counts.
 	Prepare *duration `toml:"prepare"`
-	Undo    *duration `toml:"undo"`
+	// Limit for taking everything back after a failure.
+	Undo *duration `toml:"undo"`
+	// How long the store's disk may answer nothing (a lost path to it, say)
+	// after one of the pod's containers was killed. Then the pod's virtual
+	// machine is ended, because neither the container nor the pod could be
+	// deleted otherwise.
+	HungDisk *duration `toml:"hung_disk"`
 }
 
 // Path is the file to read: the one that the environment names, or the default.
@@ -72,6 +109,23 @@ func Load(path string) (*File, error) {
 		return nil, fmt.Errorf("reading the kata-tes configuration: %w", err)
 	}
 	return parse(path, content)
+}
+
+// LoadBelow reads DefaultPath of a node whose root folder is at dir, and looks
+// for its programs there: for whoever looks at a node from outside. The programs
+// that For gives have their paths below dir.
+func LoadBelow(dir string) (*File, error) {
+	path := filepath.Join(dir, DefaultPath)
+	content, err := os.ReadFile(path) //nolint:gosec // the operator's own choice
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("reading the kata-tes configuration: %w", err)
+	}
+	f, err := parse(path, content)
+	if err != nil {
+		return nil, err
+	}
+	f.system, f.node = root(dir), root(dir)
+	return f, nil
 }
 
 // Parse checks the content of a file that need not be in place; path is for error

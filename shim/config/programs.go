@@ -42,10 +42,10 @@ var (
 
 func (f *File) innerShim(chosen []*section, named, configPath string) (string, error) {
 	if named != "" {
-		if err := executable(named); err != nil {
+		if err := executable(f.node.path(named)); err != nil {
 			return "", f.missing(chosen, "inner_shim", func(s *section) string { return s.InnerShim }, named, err)
 		}
-		return named, nil
+		return f.node.path(named), nil
 	}
 	candidates := goShims
 	if strings.Contains(configPath, "/runtime-rs/") {
@@ -62,10 +62,10 @@ func (f *File) innerShim(chosen []*section, named, configPath string) (string, e
 // replaces the value, not the file.
 func (f *File) hypervisor(chosen []*section, named, configPath string) (string, error) {
 	if named != "" {
-		if err := executable(named); err != nil {
+		if err := executable(f.node.path(named)); err != nil {
 			return "", f.missing(chosen, "hypervisor", func(s *section) string { return s.Hypervisor }, named, err)
 		}
-		return named, nil
+		return f.node.path(named), nil
 	}
 	candidates := monitors
 	if configPath != "" {
@@ -115,7 +115,7 @@ func kataHypervisor(configPath string) (string, error) {
 		} `toml:"hypervisor"`
 	}
 	if err := toml.Unmarshal(content, &kata); err != nil {
-		return "", fmt.Errorf("parsing the Kata configuration %s: %w", configPath, err)
+		return "", fmt.Errorf("parsing the Kata configuration %s, which has to be corrected: %w", configPath, err)
 	}
 	path := kata.Hypervisor.QEMU.Path
 	if !filepath.IsAbs(path) || filepath.Base(path) == wrapperName {

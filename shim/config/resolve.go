@@ -69,10 +69,14 @@ func (s *section) apply(to *Settings) {
 	if s.Minimum != nil {
 		to.MinimumSize = uint64(*s.Minimum)
 	}
+	if s.Traces != nil {
+		to.Traces = *s.Traces
+	}
 	limit(s.Timeouts.Find, &to.Timeouts.Find)
 	limit(s.Timeouts.Attach, &to.Timeouts.Attach)
 	limit(s.Timeouts.Prepare, &to.Timeouts.Prepare)
 	limit(s.Timeouts.Undo, &to.Timeouts.Undo)
+	limit(s.Timeouts.HungDisk, &to.Timeouts.HungDisk)
 }
 
 // missing is the error for a program that the file names and that cannot run.

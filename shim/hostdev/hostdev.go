@@ -87,7 +87,7 @@ func (h Host) look(n Number) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return missing()
 	case err != nil:
-		return fmt.Errorf("looking for it in sysfs: %w", err)
+		return fmt.Errorf("looking for it in sysfs (see the node's kernel log for this disk): %w", err)
 	// A partition of a read-only disk has its own flag set as well.
 	case strings.TrimSpace(string(ro)) != "0":
 		return readOnly()
@@ -123,7 +123,7 @@ func (h Host) explain(n Number, err error) error {
 	case errors.Is(err, unix.ENXIO), errors.Is(err, unix.ENODEV):
 		return missing()
 	}
-	return fmt.Errorf("opening it exclusively: %w", err)
+	return fmt.Errorf("opening it exclusively (see the node's kernel log for this disk): %w", err)
 }
 
 func missing() error {

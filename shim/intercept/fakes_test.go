@@ -5,6 +5,7 @@ package intercept
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -78,6 +79,8 @@ func (v *fakeVM) Attach(ctx context.Context, dev *os.File, marker agentproto.Mar
 // Ended: this one never ends by itself.
 func (v *fakeVM) Ended(context.Context) bool { return false }
 
+func (v *fakeVM) End(context.Context) error { return errors.New("nobody asked for the end") }
+
 func (v *fakeVM) Detach(ctx context.Context, marker agentproto.Marker) error {
 	v.mu.Lock()
 	strike := v.onDetach
@@ -124,14 +127,19 @@ func (v *fakeVM) has(marker agentproto.Marker) bool {
 type fakeGuest struct {
 	mu sync.Mutex
 	// vm is where the disks are; nil where it is not a fake.
-	vm        *fakeVM
-	protocol  uint32
-	prepared  string
-	prepares  int
-	released  int
+	vm       *fakeVM
+	protocol uint32
+	prepared string
+	prepares int
+	released int
+	// steps are what it says of a preparation.
+	steps     []*agentv1.Step
 	onVersion fault
 	onPrepare fault
 	onRelease fault
+	onStatus  fault
+	// status is the answer; empty where it is nil.
+	status *agentv1.StatusResponse
 }
 
 func (g *fakeGuest) set(change func(g *fakeGuest)) {
@@ -170,11 +178,20 @@ func (g *fakeGuest) Prepare(ctx context.Context, r *agentv1.PrepareRequest) (*ag
 		return nil, status.Error(codes.NotFound, "no disk with that marker")
 	}
 	g.prepared = r.GetMarker()
-	return &agentv1.PrepareResponse{Mapping: "m", Steps: []*agentv1.Step{{Name: "format"}}}, nil
+	return &agentv1.PrepareResponse{Mapping: "m", Steps: g.steps}, nil
 }
 
-func (g *fakeGuest) Status(context.Context, *agentv1.StatusRequest) (*agentv1.StatusResponse, error) {
-	return &agentv1.StatusResponse{}, nil
+func (g *fakeGuest) Status(ctx context.Context, _ *agentv1.StatusRequest) (*agentv1.StatusResponse, error) {
+	g.mu.Lock()
+	strike, answer := g.onStatus, g.status
+	g.mu.Unlock()
+	if err := strike.strike(ctx); err != nil {
+		return nil, err
+	}
+	if answer == nil {
+		answer = &agentv1.StatusResponse{}
+	}
+	return answer, nil
 }
 
 func (g *fakeGuest) Release(ctx context.Context, r *agentv1.ReleaseRequest) (*agentv1.ReleaseResponse, error) {

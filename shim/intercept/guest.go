@@ -14,7 +14,9 @@ import (
 
 	"github.com/kata-tes/kata-tes/agentproto"
 	"github.com/kata-tes/kata-tes/agentproto/dial"
+	"github.com/kata-tes/kata-tes/agentproto/traceparent"
 	"github.com/kata-tes/kata-tes/shim/store"
+	"github.com/kata-tes/kata-tes/shim/trace"
 )
 
 // guest is the agent extension in the guest whose Kata agent has that address.
@@ -56,5 +58,8 @@ func call[Request, Response any](
 	}
 	client := ttrpc.NewClient(conn)
 	defer func() { _ = client.Close() }() // always nil, and the answer is there
+	if header := trace.FromContext(ctx).Call(); header != "" {
+		ctx = ttrpc.WithMetadata(ctx, ttrpc.MD{traceparent.Key: {header}})
+	}
 	return method(agentv1.NewTrustedStoreClient(client), ctx, request)
 }

@@ -17,7 +17,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"sync/atomic"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -26,6 +29,7 @@ import (
 	"github.com/kata-tes/kata-tes/shim/metrics"
 	"github.com/kata-tes/kata-tes/shim/ocispec"
 	"github.com/kata-tes/kata-tes/shim/store"
+	"github.com/kata-tes/kata-tes/shim/trace"
 	vcext "github.com/kata-tes/kata-tes/virtcontainers-ext"
 )
 
@@ -44,7 +48,11 @@ type Options struct {
 	// RunRoot is where the sandboxes' folders are, see rundir, and the node's
 	// metrics. Without it nothing is counted.
 	RunRoot string
-	Log     *logrus.Entry
+	// Version is this program's, for traces.
+	Version string
+	// EndMachine kills the sandbox's virtual machine, whatever it does.
+	EndMachine func(context.Context) error
+	Log        *logrus.Entry
 }
 
 // Interceptor stands before the Creates of one sandbox. Its methods may be
@@ -54,12 +62,16 @@ type Interceptor struct {
 	devicePath string
 	store      *store.Store
 	metrics    *metrics.Node
-	log        *logrus.Entry
+	// traces is nil where they are off.
+	traces *trace.Recorder
+	log    *logrus.Entry
+	// pod is nil until a container has told it.
+	pod atomic.Pointer[ocispec.Pod]
 }
 
 // New makes the interceptor of a sandbox.
 func New(o Options) (*Interceptor, error) {
-	return newInterceptor(o, finder{vcext.Finder{RunRoot: o.RunRoot}}, hostdev.Host{})
+	return newInterceptor(o, finder{Finder: vcext.Finder{RunRoot: o.RunRoot}, end: o.EndMachine}, hostdev.Host{})
 }
 
 func newInterceptor(o Options, f store.Finder, opener store.Opener) (*Interceptor, error) {
@@ -79,6 +91,7 @@ func newInterceptor(o Options, f store.Finder, opener store.Opener) (*Intercepto
 		sandboxID:  o.SandboxID,
 		devicePath: o.Settings.DevicePath,
 		metrics:    counts,
+		traces:     newRecorder(o),
 		log:        o.Log.WithField("sandbox", o.SandboxID),
 		store: store.New(store.Options{
 			SandboxID:   o.SandboxID,
@@ -93,11 +106,30 @@ func newInterceptor(o Options, f store.Finder, opener store.Opener) (*Intercepto
 	}, nil
 }
 
+// newRecorder makes the recorder of traces, where they are wanted.
+func newRecorder(o Options) *trace.Recorder {
+	if !o.Settings.Traces || o.RunRoot == "" {
+		return nil
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		o.Log.WithError(err).Warn("the traces are without this node's name")
+	}
+	return trace.New(trace.Options{Root: o.RunRoot, Sandbox: o.SandboxID, Version: o.Version, Host: host, Log: o.Log})
+}
+
 // Create is called before the Task service's Create goes to the inner shim, and
 // says whether it may. Its errors are gRPC statuses with a message that tells
 // the user what to do.
 func (i *Interceptor) Create(ctx context.Context, id, bundle string) error {
-	err := i.create(ctx, id, bundle)
+	span := i.traces.Begin(ctx, "kata-tes Create")
+	span.Set(trace.Container, id)
+	err := i.create(trace.NewContext(ctx, span), id, bundle)
+	if err != nil {
+		span.Set(trace.ErrorType, reason(err))
+	}
+	span.End(err)
+	i.traces.Flush()
 	if err != nil {
 		i.log.WithError(err).WithField("container", id).Warn("the container is refused")
 		return toStatus(err)
@@ -109,7 +141,7 @@ func (i *Interceptor) create(ctx context.Context, id, bundle string) error {
 	// The inner shim has another working folder: a relative path would lead it
 	// to another file than us.
 	if !filepath.IsAbs(bundle) {
-		return fmt.Errorf("%w: %.200q", ErrRelativeBundle, bundle)
+		return fmt.Errorf("%w: %.200q; set state in containerd's configuration to an absolute path", ErrRelativeBundle, bundle)
 	}
 
 	// 1. Read config.json. Who doesn't ask for the store is forwarded untouched.
@@ -124,6 +156,7 @@ func (i *Interceptor) create(ctx context.Context, id, bundle string) error {
 	if err != nil {
 		return err
 	}
+	i.notePod(spec)
 	request, err := spec.Store(i.devicePath)
 	if err == nil && request == nil {
 		return i.pass(id, spec)
@@ -156,7 +189,19 @@ func (i *Interceptor) ask(ctx context.Context, id string, spec *ocispec.Spec, re
 	// 7. Take the device out of config.json. (A Create that is repeated on this
 	// bundle finds no request any more and passes: the store is ready and stays
 	// so as long as there is a sandbox.)
-	return spec.Rewrite(request)
+	return i.rewrite(ctx, spec, request)
+}
+
+// rewrite is a step like those of the store, measured here.
+func (i *Interceptor) rewrite(ctx context.Context, spec *ocispec.Spec, request *ocispec.Store) error {
+	const step = "rewrite"
+	span, began := trace.FromContext(ctx).Child(step), time.Now()
+	err := spec.Rewrite(request)
+	span.End(err)
+	if err == nil {
+		i.metrics.Observe(metrics.StepDuration, step, time.Since(began))
+	}
+	return err
 }
 
 // pass lets a container through that doesn't ask for the store. The sandbox's
@@ -205,9 +250,16 @@ func (i *Interceptor) isSandbox(id string, spec *ocispec.Spec) bool {
 	return id == i.sandboxID || spec.IsSandbox()
 }
 
+// Forwarded counts a call that has nothing to do with the store.
+func (i *Interceptor) Forwarded() { i.metrics.Forwarded() }
+
+// Killed is called when a container gets a SIGKILL, and does not wait.
+func (i *Interceptor) Killed() { i.store.Killed() }
+
 // Close ends what still runs and undoes it; the time limits bound the wait. It
 // is called when no more Create comes.
 func (i *Interceptor) Close() error {
+	defer i.traces.Close()
 	defer i.metrics.Close()
 	return i.store.Close()
 }

@@ -60,7 +60,7 @@ func newPod(t *testing.T, limits config.Timeouts) *pod {
 func newPodWith(t *testing.T, limits config.Timeouts, change func(s *config.Settings)) *pod {
 	t.Helper()
 	p := &pod{t: t, vm: &fakeVM{disks: map[agentproto.Marker]int{}}, port: newGuestPort(t), runRoot: filepath.Join(t.TempDir(), "run")}
-	p.guest = &fakeGuest{vm: p.vm, protocol: agentproto.ProtocolVersion}
+	p.guest = &fakeGuest{vm: p.vm, protocol: agentproto.ProtocolVersion, steps: []*agentv1.Step{{Name: "format"}}}
 	p.finder = &fakeFinder{vm: p.vm, guest: guest{url: "unix://" + p.port.path}}
 	p.serve()
 	log, hook := logtest.NewNullLogger()

@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -16,10 +18,30 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/kata-tes/kata-tes/shim/hostdev"
+	"github.com/kata-tes/kata-tes/shim/metrics"
 	"github.com/kata-tes/kata-tes/shim/ocispec"
 	"github.com/kata-tes/kata-tes/shim/store"
 	vcext "github.com/kata-tes/kata-tes/virtcontainers-ext"
 )
+
+// TestEveryReasonIsCountedFromTheStart: the first event of a reason is an
+// increase of its counter, and no reason is listed that nothing has.
+func TestEveryReasonIsCountedFromTheStart(t *testing.T) {
+	words := map[string]bool{"internal": true}
+	for _, m := range meanings {
+		words[m.reason] = true
+	}
+	for _, word := range guestReasons {
+		words["guest_"+word] = true
+	}
+	for _, d := range metrics.Describe() {
+		if d.Name == "kata_tes_stores_refused_total" {
+			require.ElementsMatch(t, slices.Collect(maps.Keys(words)), d.Values)
+			return
+		}
+	}
+	t.Fatal("refusals are not counted")
+}
 
 func TestToStatus(t *testing.T) {
 	for _, test := range []struct {

@@ -9,11 +9,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"time"
 
 	"github.com/sirupsen/logrus"
-	"golang.org/x/sys/unix"
 
+	"github.com/kata-tes/kata-tes/shim/nodelock"
 	"github.com/kata-tes/kata-tes/virtcontainers-ext/rundir"
 )
 
@@ -22,25 +21,19 @@ const (
 	// ends with .prom.
 	FileName = "kata-tes.prom"
 	newName  = FileName + ".new"
-	lockName = "lock"
 	fileMode = 0o644
-
-	// lockLimit is how long the other shims may keep the lock. Each has it for
-	// less than a millisecond.
-	lockLimit = time.Second
-	lockPause = 5 * time.Millisecond
 )
 
 // merge adds events to the node's file.
-func merge(root string, events map[string]uint64, log *logrus.Entry) (err error) {
+func merge(root string, events map[string]float64, log *logrus.Entry) (err error) {
 	dir, err := rundir.OpenMetrics(root)
 	if err != nil {
 		return fmt.Errorf("opening the folder of metrics: %w", err)
 	}
 	defer func() { err = errors.Join(err, dir.Close()) }()
-	lock, err := take(dir)
+	lock, err := nodelock.Take(dir)
 	if err != nil {
-		return err
+		return fmt.Errorf("locking the metrics: %w", err)
 	}
 	// Closing lets go of it, as does the process's end.
 	defer func() { err = errors.Join(err, lock.Close()) }()
@@ -49,12 +42,12 @@ func merge(root string, events map[string]uint64, log *logrus.Entry) (err error)
 	if err != nil {
 		return err
 	}
-	families, err := parse(before)
+	all, err := parse(before)
 	if err != nil {
 		log.WithError(err).Warn("the node's metrics are damaged and start again with zero")
-		families = nil
+		all = nil
 	}
-	after := format(add(families, events))
+	after := format(add(all, events))
 	if len(after) > maxText {
 		return fmt.Errorf("the node's metrics would have %d bytes, more than %d; remove %s", len(after), maxText, rundir.MetricsPath(root)+"/"+FileName)
 	}
@@ -62,25 +55,6 @@ func merge(root string, events map[string]uint64, log *logrus.Entry) (err error)
 		return nil
 	}
 	return write(dir, after)
-}
-
-// take waits for the lock. Not by a call that blocks: a shim that was stopped
-// with the lock in its hand must not stop all others for ever.
-func take(dir *os.Root) (*os.File, error) {
-	lock, err := dir.OpenFile(lockName, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("opening the lock of the metrics: %w", err)
-	}
-	for until := time.Now().Add(lockLimit); ; time.Sleep(lockPause) {
-		err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return lock, nil
-		}
-		retry := errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, unix.EINTR)
-		if !retry || time.Now().After(until) {
-			return nil, errors.Join(fmt.Errorf("locking the metrics: %w", err), lock.Close())
-		}
-	}
 }
 
 func read(dir *os.Root) (text string, err error) {

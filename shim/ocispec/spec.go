@@ -33,6 +33,16 @@ var sandboxAnnotations = map[string]string{
 // kubelet's label, which CRI-O makes an annotation of.
 var nameAnnotations = []string{"io.kubernetes.cri.container-name", "io.kubernetes.container.name"}
 
+// podAnnotations have the pod's namespace and name: containerd's, and the
+// kubelet's labels, which CRI-O makes annotations of.
+var podAnnotations = [][2]string{
+	{"io.kubernetes.cri.sandbox-namespace", "io.kubernetes.cri.sandbox-name"},
+	{"io.kubernetes.pod.namespace", "io.kubernetes.pod.name"},
+}
+
+// Pod is a pod's name in Kubernetes.
+type Pod struct{ Namespace, Name string }
+
 // Spec is a bundle's config.json as it was read.
 type Spec struct {
 	path string
@@ -87,7 +97,7 @@ func Read(bundle string) (*Spec, error) {
 func parse(path string, raw []byte) (*Spec, error) {
 	s := &Spec{path: path, raw: raw}
 	if err := json.Unmarshal(raw, &s.content); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrMalformed, path, err)
+		return nil, fmt.Errorf("%w: %s (look for what changes it after containerd, such as an NRI plugin): %w", ErrMalformed, path, err)
 	}
 	return s, nil
 }
@@ -111,4 +121,14 @@ func (s *Spec) Name() string {
 		}
 	}
 	return ""
+}
+
+// Pod is the pod that the container is part of; empty where nobody says.
+func (s *Spec) Pod() Pod {
+	for _, annotation := range podAnnotations {
+		if name := s.Annotations[annotation[1]]; name != "" {
+			return Pod{Namespace: s.Annotations[annotation[0]], Name: name}
+		}
+	}
+	return Pod{}
 }

@@ -196,3 +196,25 @@ func TestRead(t *testing.T) {
 	require.Error(t, err)
 	require.NotErrorIs(t, err, fs.ErrNotExist)
 }
+
+// The pod's name is containerd's annotation, or what CRI-O makes of the kubelet's
+// label, and half a name is as good as the annotations have it.
+func TestPod(t *testing.T) {
+	for text, want := range map[string]Pod{
+		`{}`: {},
+		`{"annotations":{"io.kubernetes.cri.sandbox-namespace":"a","io.kubernetes.cri.sandbox-name":"b"}}`: {"a", "b"},
+		`{"annotations":{"io.kubernetes.pod.namespace":"a","io.kubernetes.pod.name":"b"}}`:                 {"a", "b"},
+		`{"annotations":{"io.kubernetes.cri.sandbox-name":"b"}}`:                                           {"", "b"},
+		`{"annotations":{"io.kubernetes.cri.sandbox-namespace":"a"}}`:                                      {},
+	} {
+		s, err := parse("config.json", []byte(text))
+		require.NoError(t, err)
+		require.Equal(t, want, s.Pod(), text)
+	}
+	text, err := os.ReadFile("testdata/sidecar-config.json")
+	require.NoError(t, err)
+	recorded, err := parse("config.json", text)
+	require.NoError(t, err)
+	require.NotEmpty(t, recorded.Pod().Name)
+	require.Equal(t, "default", recorded.Pod().Namespace)
+}

@@ -32,10 +32,10 @@ func (s *Spec) Without(store *Store) ([]byte, error) {
 		cut, err = sjson.DeleteBytes(cut, "linux.resources.devices."+strconv.Itoa(rule))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrNotExact, s.path, err)
+		return nil, fmt.Errorf("%w: %s (look for what changes it after containerd, such as an NRI plugin): %w", ErrNotExact, s.path, err)
 	}
 	if err := s.verify(cut, store); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrNotExact, s.path, err)
+		return nil, fmt.Errorf("%w: %s (look for what changes it after containerd, such as an NRI plugin): %w", ErrNotExact, s.path, err)
 	}
 	return cut, nil
 }

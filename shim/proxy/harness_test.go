@@ -33,6 +33,9 @@ const limit = 20 * time.Second
 type hookFunc func(ctx context.Context, id, bundle string) error
 
 func (f hookFunc) Create(ctx context.Context, id, bundle string) error { return f(ctx, id, bundle) }
+func (hookFunc) Forwarded()                                            {}
+
+func (hookFunc) Killed() {}
 
 func agree(context.Context, string, string) error { return nil }
 
@@ -48,8 +51,13 @@ type rig struct {
 	closeInner sync.Once
 }
 
-// newRig serves a description for the Task service, and any other as well.
 func newRig(t *testing.T, hook hookFunc, services map[string]*ttrpc.ServiceDesc) *rig {
+	t.Helper()
+	return newRigWith(t, hook, services)
+}
+
+// newRigWith serves a description for the Task service, and any other as well.
+func newRigWith(t *testing.T, hook Hook, services map[string]*ttrpc.ServiceDesc) *rig {
 	t.Helper()
 	noLeaks(t)
 	dir, err := os.MkdirTemp("", "px")

@@ -29,6 +29,22 @@ func TestRequestAgreesWithTheGeneratedType(t *testing.T) {
 	}, r)
 	require.True(t, r.isTask(methodCreate))
 	require.False(t, r.isTask(methodShutdown))
+	require.Equal(t, "v", metadata(encoded, "k"))
+	require.Empty(t, metadata(encoded, "K"))
+}
+
+// ttrpc gives its callee the first of several values.
+func TestMetadata(t *testing.T) {
+	encoded, err := proto.Marshal(&ttrpc.Request{Service: "s", Metadata: []*ttrpc.KeyValue{
+		{Key: "other", Value: "1"}, {Key: "k"}, {Key: "k", Value: "3"},
+	}})
+	require.NoError(t, err)
+	require.Empty(t, metadata(encoded, "k"))
+	require.Equal(t, "1", metadata(encoded, "other"))
+	for _, malformed := range []string{"\xff", "\x0a\x05k", "\x08\x01"} {
+		pair := protowire.AppendString(protowire.AppendTag(nil, fieldMetadata, protowire.BytesType), malformed)
+		require.Empty(t, metadata(append(pair, encoded...), "other"))
+	}
 }
 
 func TestCreateAgreesWithTheGeneratedTypes(t *testing.T) {
@@ -115,6 +131,7 @@ func FuzzRequest(f *testing.F) {
 	}
 	f.Add(seed)
 	f.Add([]byte{0x0a})
+	f.Add([]byte("\x0a\x01s\x2a\x06\x0a\x01k\x12\x01v\x2a\x03\x0a\x01k"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := parseRequest(data)
 		var real ttrpc.Request
@@ -126,6 +143,17 @@ func FuzzRequest(f *testing.F) {
 		}
 		if real.Service != string(r.service) || real.Method != string(r.method) || !bytes.Equal(real.Payload, r.payload) || real.TimeoutNano != int64(r.timeout) {
 			t.Fatalf("we read %+v, the inner shim %+v", r, &real)
+		}
+		values := map[string]string{}
+		for _, pair := range real.Metadata {
+			if _, more := values[pair.Key]; !more {
+				values[pair.Key] = pair.Value
+			}
+		}
+		for key, value := range values {
+			if got := metadata(data, key); got != value {
+				t.Fatalf("of metadata %q we read %q, the inner shim %q", key, got, value)
+			}
 		}
 		id, bundle, err := parseCreate(r.payload)
 		var create task2.CreateTaskRequest

@@ -80,5 +80,5 @@ func unavailable(err error) error {
 	if err == nil {
 		err = errors.New("connection closed")
 	}
-	return status.Errorf(codes.Unavailable, "the inner shim did not answer: %v", err)
+	return status.Errorf(codes.Unavailable, "the inner shim did not answer (see containerd's log for what Kata's shim said): %v", err)
 }

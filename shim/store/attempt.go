@@ -14,13 +14,18 @@ import (
 
 	"github.com/kata-tes/kata-tes/agentproto"
 	"github.com/kata-tes/kata-tes/shim/hostdev"
+	"github.com/kata-tes/kata-tes/shim/metrics"
+	"github.com/kata-tes/kata-tes/shim/trace"
 )
 
 // attempt is one preparation.
 type attempt struct {
 	device hostdev.Number
 	log    *logrus.Entry
-	began  time.Time
+	counts *metrics.Node
+	// span is below the Create that began it.
+	span  *trace.Span
+	began time.Time
 	// done is closed when err is final.
 	done chan struct{}
 	err  error
@@ -29,9 +34,29 @@ type attempt struct {
 	vm     VM
 	guest  Guest
 	marker agentproto.Marker
+	// size is the device's, in bytes.
+	size int64
 
 	mu   sync.Mutex
 	step string
+	// told is the marker for those who look at an attempt that runs.
+	told agentproto.Marker
+}
+
+// mark gives the attempt its marker.
+func (a *attempt) mark(m agentproto.Marker) {
+	a.marker = m
+	a.log = a.log.WithField("marker", m)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.told = m
+}
+
+// look says how far an attempt that runs has come.
+func (a *attempt) look() (step string, marker agentproto.Marker) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.step, a.told
 }
 
 // enter notes which step runs.
@@ -43,21 +68,23 @@ func (a *attempt) enter(step string) {
 
 // progress tells a person how far it is.
 func (a *attempt) progress() string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return fmt.Sprintf("step %q, after %s", a.step, time.Since(a.began).Round(100*time.Millisecond))
+	step, _ := a.look()
+	return fmt.Sprintf("step %q, after %s", step, time.Since(a.began).Round(100*time.Millisecond))
 }
 
-// run does one step of the attempt within a limit, and logs it. key is the
-// limit's name in the configuration.
+// run does one step of the attempt within a limit, logs, measures and traces it. key is
+// the limit's name in the configuration.
 func (a *attempt) run(life context.Context, step, key string, limit time.Duration, do func(ctx context.Context) error) error {
 	a.enter(step)
 	ctx, cancel := context.WithTimeout(life, limit)
 	defer cancel()
-	began := time.Now()
-	err := do(ctx)
-	log := a.log.WithFields(logrus.Fields{"step": step, "took": time.Since(began).Round(time.Microsecond)})
+	span, began := a.span.Child(step), time.Now()
+	err := do(trace.NewContext(ctx, span))
+	took := time.Since(began)
+	span.End(err)
+	log := a.log.WithFields(logrus.Fields{"step": step, "took": took.Round(time.Microsecond)})
 	if err == nil {
+		a.counts.Observe(metrics.StepDuration, step, took)
 		log.Info("a step of the trusted store is done")
 		return nil
 	}

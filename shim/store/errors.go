@@ -19,8 +19,10 @@ var (
 	ErrOtherDevice = errors.New("this pod's trusted store is on another device already")
 	// ErrLeftover says that a failed attempt could not be undone.
 	ErrLeftover = errors.New("a failed attempt could not be undone")
+	// ErrDisagrees says that the guest knows the store otherwise than we do.
+	ErrDisagrees = errors.New("the guest does not have this store")
 	// ErrClosed says that the sandbox is ending.
-	ErrClosed = errors.New("the sandbox is being shut down")
+	ErrClosed = errors.New("the sandbox is being shut down; if the pod is still wanted, the kubelet makes another")
 
 	// ErrNoAgent says that nobody serves the agent extension's port in the guest.
 	ErrNoAgent = errors.New("the guest image has no kata-tes-agent, or it does not run")

@@ -21,21 +21,6 @@ import (
 // characters.
 const maxGuestMessage = 4000
 
-// maxGuestSteps and maxStepName bound what it can put into our log by the steps
-// of a success: the proto lists 7, with names of a few letters.
-const (
-	maxGuestSteps = 32
-	maxStepName   = 40
-)
-
-// logGuestSteps notes how long each of the guest's steps took.
-func (a *attempt) logGuestSteps(steps []*agentv1.Step) {
-	for _, step := range steps[:min(len(steps), maxGuestSteps)] {
-		a.log.WithField("step", fmt.Sprintf("guest: %.*s", maxStepName, step.GetName())).
-			WithField("took", step.GetTook().AsDuration()).Info("a step of the trusted store is done")
-	}
-}
-
 // GuestError is a refusal by the guest's agent extension.
 type GuestError struct {
 	// Doing is what the guest was asked for.
@@ -45,6 +30,8 @@ type GuestError struct {
 	Message string
 	// Reason is what the guest says beside the code, if it says anything.
 	Reason agentv1.Reason
+	// Steps are those that the guest says it has begun; the last one failed.
+	Steps []*agentv1.Step
 	// Before says which containers came before the store; empty where none did.
 	Before string
 }
@@ -67,7 +54,7 @@ func (e *GuestError) remedy() string {
 		// A guest of another release may mean the same and not say so.
 		return remedies[e.Code] + "; besides, " + e.Before
 	}
-	return remedies[e.Code]
+	return cmp.Or(remedies[e.Code], remedies[codes.Internal])
 }
 
 // Is makes the guest's deadline, which is ours, a context.DeadlineExceeded: it
@@ -82,7 +69,8 @@ var remedies = map[codes.Code]string{
 	codes.InvalidArgument:    "use a guest image whose /etc/kata-tes/agent.toml fits this node's kata-tes",
 	codes.NotFound:           "check that the guest's kernel has virtio-scsi (or virtio-blk) and hotplug",
 	codes.AlreadyExists:      "delete the pod and create it again",
-	codes.FailedPrecondition: "if a retry does not help, delete the pod and create it again on another volume",
+	codes.FailedPrecondition: "if this is about the disk and a retry does not help, delete the pod and create it again on another volume",
+	codes.Canceled:           "the next attempt to start the container begins anew",
 	codes.DataLoss:           "somebody interfered with the encrypted disk: do not trust this node before you know who",
 	codes.Internal:           "see the guest's console or journal for kata-tes-agent",
 	codes.DeadlineExceeded:   "if guest and node are only slow, raise the limit under timeouts in /etc/kata-tes/config.toml",
@@ -102,7 +90,7 @@ func explainSilence(err error) error {
 	answer, answered := status.FromError(err)
 	switch {
 	case errors.Is(err, ErrNoAgent):
-		return fmt.Errorf("%w; use a guest image with kata-tes-agent (docs/install.md)", err)
+		return fmt.Errorf("%w; use a guest image with kata-tes-agent (docs/install.md); if it has one, the guest's console says why it does not run", err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), !answered:
 		return fmt.Errorf("%w on vsock port %d; check that the guest has virtio-vsock and that kata-tes-agent runs in it: %w", ErrNoAnswer, agentproto.Port, err)
 	case answer.Code() == codes.Unimplemented:
@@ -115,12 +103,12 @@ func explainSilence(err error) error {
 func explainAnswer(doing string, err error) error {
 	answer, answered := status.FromError(err)
 	if !answered {
-		return fmt.Errorf("%s in the guest: %w: %w", doing, ErrNoAnswer, err)
+		return fmt.Errorf("%s in the guest: %w; see the guest's console for it if this stays: %w", doing, ErrNoAnswer, err)
 	}
 	refused := &GuestError{Doing: doing, Code: answer.Code(), Message: answer.Message()}
 	for _, detail := range answer.Details() {
 		if refusal, ok := detail.(*agentv1.Refusal); ok {
-			refused.Reason = refusal.GetReason()
+			refused.Reason, refused.Steps = refusal.GetReason(), refusal.GetSteps()
 		}
 	}
 	return refused

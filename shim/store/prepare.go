@@ -7,7 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"time"
 
 	agentv1 "github.com/kata-tes/kata-tes/agentproto/v1"
 
@@ -61,8 +63,13 @@ const maxHanging = 4
 // open claims the host's device.
 func (s *Store) open(a *attempt) (dev *os.File, err error) {
 	err = a.run(s.life, "open", "find", s.Timeouts.Find, func(ctx context.Context) error {
-		dev, err = s.openWithin(ctx, a)
-		return err
+		if dev, err = s.openWithin(ctx, a); err != nil {
+			return err
+		}
+		if a.size, err = dev.Seek(0, io.SeekEnd); err != nil {
+			return errors.Join(fmt.Errorf("asking block device %s for its size: %w", a.device, err), dev.Close())
+		}
+		return nil
 	})
 	return dev, err
 }
@@ -123,8 +130,7 @@ func (s *Store) greet(a *attempt) error {
 
 // hotplug attaches the disk under a marker that no other attempt has.
 func (s *Store) hotplug(a *attempt, dev *os.File) error {
-	a.marker = agentproto.NewMarker()
-	a.log = a.log.WithField("marker", a.marker)
+	a.mark(agentproto.NewMarker())
 	vm, marker := a.vm, a.marker
 	// Before the attach, because Detach doesn't mind a disk that isn't there,
 	// and a failed attach may have left something.
@@ -142,7 +148,7 @@ func (s *Store) encrypt(a *attempt) error {
 	// Before the call, because an answer may get lost, and Release doesn't mind
 	// a store that isn't prepared. A guest that doesn't answer because its
 	// virtual machine has ended has nothing to release any more.
-	s.undo.push("releasing the store in the guest", func(ctx context.Context) error {
+	s.undo.push("taking the store back", func(ctx context.Context) error {
 		err := release(ctx, guest, marker)
 		if err != nil && vm.Ended(ctx) {
 			return nil
@@ -150,11 +156,15 @@ func (s *Store) encrypt(a *attempt) error {
 		return err
 	})
 	return a.run(s.life, "prepare", "prepare", s.Timeouts.Prepare, func(ctx context.Context) error {
+		began := time.Now()
 		answer, err := guest.Prepare(ctx, &agentv1.PrepareRequest{Store: agentproto.ImageStore, Marker: string(marker)})
+		call := time.Since(began)
 		if err != nil {
-			return s.explainRefusal(err)
+			err = s.explainRefusal(err)
+			a.noteGuestFailure(ctx, call, err)
+			return err
 		}
-		a.logGuestSteps(answer.GetSteps())
+		a.noteGuestSteps(ctx, answer.GetSteps(), call, nil)
 		return nil
 	})
 }

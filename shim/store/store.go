@@ -16,6 +16,7 @@ import (
 	"github.com/kata-tes/kata-tes/shim/config"
 	"github.com/kata-tes/kata-tes/shim/hostdev"
 	"github.com/kata-tes/kata-tes/shim/metrics"
+	"github.com/kata-tes/kata-tes/shim/trace"
 )
 
 // Options are what a Store needs to know and to use.
@@ -43,7 +44,8 @@ type Store struct {
 	// life ends with Close.
 	life context.Context
 	end  context.CancelCauseFunc
-	// attempts are the preparations that still run, undoing included.
+	// attempts are the preparations that still run, undoing included, and who
+	// looks whether the disk hangs.
 	attempts sync.WaitGroup
 
 	mu sync.Mutex
@@ -57,8 +59,16 @@ type Store struct {
 	before forerunners
 	// device is the one that is ready or being prepared.
 	device hostdev.Number
+	// watching says that somebody looks whether the disk hangs.
+	watching bool
 	// refused is why the store is not ready though somebody asked for it.
 	refused error
+	// since is when the store came into the state that Status tells.
+	since time.Time
+	// vm, guest and marker are those of the last attempt, as far as it got.
+	vm     VM
+	guest  Guest
+	marker agentproto.Marker
 
 	// undo takes back what the running attempt did, or what an earlier one left
 	// behind. Only the running attempt touches it.
@@ -74,7 +84,7 @@ func New(o Options) *Store {
 	if o.LateStore == "" {
 		o.LateStore = config.LateWarn
 	}
-	s := &Store{Options: o}
+	s := &Store{Options: o, since: time.Now()}
 	s.life, s.end = context.WithCancelCause(context.Background())
 	return s
 }
@@ -86,7 +96,7 @@ func New(o Options) *Store {
 //
 // The end of ctx ends the waiting, not the preparation.
 func (s *Store) Ensure(ctx context.Context, device hostdev.Number, container string) error {
-	a, err := s.join(device, container)
+	a, err := s.join(device, container, trace.FromContext(ctx))
 	if a == nil {
 		return err
 	}
@@ -99,7 +109,7 @@ func (s *Store) Ensure(ctx context.Context, device hostdev.Number, container str
 }
 
 // join finds the attempt to wait for. Neither attempt nor error: it is ready.
-func (s *Store) join(device hostdev.Number, container string) (*attempt, error) {
+func (s *Store) join(device hostdev.Number, container string, caller *trace.Span) (*attempt, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ask(container)
@@ -109,26 +119,34 @@ func (s *Store) join(device hostdev.Number, container string) (*attempt, error) 
 		return nil, fmt.Errorf("%w: it is on block device %s, and this container asks for it on %s; use the same volume for all of the pod's %s devices",
 			ErrOtherDevice, s.device, device, agentproto.ImageStore)
 	case busy:
+		if s.running != nil {
+			caller.Link(s.running.span)
+		}
 		return s.running, nil
 	case s.life.Err() != nil:
 		return nil, context.Cause(s.life)
 	}
 	if err := s.checkOrder(device); err != nil {
-		s.refused = err
+		s.refuse(err)
 		return nil, err
 	}
-	return s.begin(device, container), nil
+	return s.begin(device, container, caller), nil
 }
 
-// begin starts an attempt. The caller holds mu.
-func (s *Store) begin(device hostdev.Number, container string) *attempt {
+// begin starts an attempt, in the trace of whoever asked first. Who calls it
+// holds mu.
+func (s *Store) begin(device hostdev.Number, container string, caller *trace.Span) *attempt {
 	a := &attempt{
 		device: device,
 		log:    s.Log.WithFields(logrus.Fields{"container": container, "device": device.String()}),
+		counts: s.Metrics,
+		span:   caller.Child("preparation"),
 		began:  time.Now(),
 		done:   make(chan struct{}),
 	}
-	s.running, s.device = a, device
+	a.span.Set(trace.Store, agentproto.ImageStore)
+	a.span.Set(trace.Device, device.String())
+	s.running, s.device, s.since = a, device, a.began
 	s.attempts.Go(func() { s.finish(a, s.prepare(a)) })
 	return a
 }
@@ -136,15 +154,22 @@ func (s *Store) begin(device hostdev.Number, container string) *attempt {
 // finish makes the outcome known, to the store first: whoever is told by done
 // must find it there.
 func (s *Store) finish(a *attempt, err error) {
-	took := time.Since(a.began).Round(time.Millisecond)
+	took := time.Since(a.began)
+	log := a.log.WithField("took", took.Round(time.Millisecond))
 	if err != nil {
-		a.log.WithError(err).WithField("took", took).Error("the trusted store could not be prepared")
+		log.WithError(err).Error("the trusted store could not be prepared")
 	} else {
-		a.log.WithField("took", took).Info("the trusted store is ready")
-		s.Metrics.Add(metrics.StoresPrepared, "")
+		log.Info("the trusted store is ready")
+		a.counts.Add(metrics.StoresPrepared, "")
+		a.counts.AddMany(metrics.PreparedBytes, "", uint64(a.size))
+		a.counts.Observe(metrics.PreparationDuration, "", took)
 	}
+	a.span.End(err)
+	// The Create that began it may have ended before.
+	a.span.Flush()
 	s.mu.Lock()
 	s.running, s.ready, s.refused = nil, err == nil, err
+	s.vm, s.guest, s.marker, s.since = a.vm, a.guest, a.marker, time.Now()
 	s.mu.Unlock()
 	a.err = err
 	close(a.done)
@@ -184,9 +209,12 @@ func (s *Store) Refuse(container string, reason error) {
 	defer s.mu.Unlock()
 	s.ask(container)
 	if !s.ready && s.running == nil {
-		s.refused = reason
+		s.refuse(reason)
 	}
 }
+
+// refuse notes why the store is not ready. The caller holds mu.
+func (s *Store) refuse(reason error) { s.refused, s.since = reason, time.Now() }
 
 // Close ends a preparation that still runs and waits until it has been undone,
 // which the time limits bound. A store that is ready stays as it is: it ends

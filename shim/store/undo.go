@@ -48,7 +48,7 @@ func (u undoStack) String() string {
 // in words only, because what the error is stays what failed first.
 func (s *Store) rollBack(a *attempt, failed error) error {
 	if err := s.runUndo(a, "undo"); err != nil {
-		return fmt.Errorf("%w; %w: %s", failed, ErrLeftover, err.Error())
+		return fmt.Errorf("%w; %w (%s); the next attempt tries again, delete the pod if this stays", failed, ErrLeftover, err.Error())
 	}
 	return failed
 }

@@ -10,9 +10,9 @@ import (
 
 var (
 	// ErrProtocol says that what came from the socket is not QMP.
-	ErrProtocol = errors.New("not the QEMU machine protocol")
+	ErrProtocol = errors.New("the monitor does not speak the QEMU machine protocol; check that hypervisor in /etc/kata-tes/config.toml names QEMU")
 	// ErrBroken says that the connection failed earlier and must be dialled anew.
-	ErrBroken = errors.New("the monitor's connection is broken")
+	ErrBroken = errors.New("the monitor's connection is broken; delete the pod if this stays")
 )
 
 // Class of an error, as QEMU calls it. Everything that QEMU has no class of its

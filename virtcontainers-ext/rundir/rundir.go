@@ -25,6 +25,7 @@ const Root = "/run/kata-tes"
 
 const (
 	monitorFile = "monitor.sock"
+	statusFile  = "status.sock"
 
 	// maxSocketPath is what fits sun_path with its terminating zero (unix(7)).
 	maxSocketPath = 107
@@ -61,6 +62,31 @@ func ValidateID(id string) error {
 // the id is valid: Create and Load have.
 func MonitorPath(root, id string) string {
 	return filepath.Join(root, id, monitorFile)
+}
+
+// StatusPath is where the serving process answers whoever asks what state the
+// sandbox's store is in. Nobody has a say on the id here either.
+func StatusPath(root, id string) string {
+	return filepath.Join(root, id, statusFile)
+}
+
+// List gives the ids of the sandboxes that have a folder, in order. A root that
+// is not there has none.
+func List(root string) ([]string, error) {
+	entries, err := os.ReadDir(root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listing the sandboxes below %s: %w", root, err)
+	}
+	var ids []string
+	for _, entry := range entries {
+		if entry.IsDir() && ValidateID(entry.Name()) == nil {
+			ids = append(ids, entry.Name())
+		}
+	}
+	return ids, nil
 }
 
 // Create makes the folder of a sandbox and describes the sandbox in it. Done a

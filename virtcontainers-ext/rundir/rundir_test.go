@@ -175,3 +175,27 @@ func TestMetricsInAForeignFolder(t *testing.T) {
 	require.ErrorContains(t, err, "chmod")
 	require.NoDirExists(t, MetricsPath(root))
 }
+
+// What is below the root and no sandbox's folder is none: the metrics, files,
+// links, names that no sandbox has.
+func TestList(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "kata-tes")
+	ids, err := List(root)
+	require.NoError(t, err)
+	require.Empty(t, ids, "no sandbox was ever started")
+
+	require.NoError(t, Create(root, "b", Sandbox{}))
+	require.NoError(t, Create(root, "a", Sandbox{}))
+	metrics, err := OpenMetrics(root)
+	require.NoError(t, err)
+	require.NoError(t, metrics.Close())
+	require.NoError(t, os.WriteFile(filepath.Join(root, "file"), nil, 0o600))
+	require.NoError(t, os.Symlink("a", filepath.Join(root, "link")))
+	require.NoError(t, os.Mkdir(filepath.Join(root, "-x"), 0o700))
+	ids, err = List(root)
+	require.NoError(t, err)
+	require.Equal(t, []string{"a", "b"}, ids)
+
+	_, err = List(filepath.Join(root, "file"))
+	require.Error(t, err)
+}

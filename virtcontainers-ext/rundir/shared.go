@@ -11,20 +11,31 @@ import (
 	"path/filepath"
 )
 
+// The folders below the root that are no sandbox's: their names are no ids, so
+// that no sandbox can be called so. They stay when the sandboxes have gone.
 const (
-	// metricsFolder is the one folder below the root that is no sandbox's: its
-	// name is no id, so that no sandbox can be called so.
 	metricsFolder = "_metrics"
-	// metricsMode lets node_exporter read, which is not root.
-	metricsMode = 0o755
+	tracesFolder  = "_traces"
+	// sharedMode lets others read, which are not root: node_exporter, and
+	// OpenTelemetry's collector.
+	sharedMode = 0o755
 )
 
 // MetricsPath is the folder of the node's metrics.
 func MetricsPath(root string) string { return filepath.Join(root, metricsFolder) }
 
 // OpenMetrics opens the folder of the node's metrics, and makes it where it is
-// missing. It stays when the sandboxes have gone.
-func OpenMetrics(root string) (*os.Root, error) {
+// missing.
+func OpenMetrics(root string) (*os.Root, error) { return openShared(root, MetricsPath(root)) }
+
+// TracesPath is the folder of the node's traces.
+func TracesPath(root string) string { return filepath.Join(root, tracesFolder) }
+
+// OpenTraces opens the folder of the node's traces, and makes it where it is
+// missing.
+func OpenTraces(root string) (*os.Root, error) { return openShared(root, TracesPath(root)) }
+
+func openShared(root, path string) (*os.Root, error) {
 	if err := os.Mkdir(root, rootMode); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("creating %s: %w", root, err)
 	}
@@ -36,14 +47,14 @@ func OpenMetrics(root string) (*os.Root, error) {
 	if err := widen(r, rootMode); err != nil {
 		return nil, err
 	}
-	if err := r.Mkdir(metricsFolder, metricsMode); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("creating %s: %w", MetricsPath(root), err)
+	if err := r.Mkdir(filepath.Base(path), sharedMode); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("creating %s: %w", path, err)
 	}
-	dir, err := openPrivate(MetricsPath(root))
+	dir, err := openPrivate(path)
 	if err != nil {
 		return nil, err
 	}
-	if err := widen(dir, metricsMode); err != nil {
+	if err := widen(dir, sharedMode); err != nil {
 		closeRoot(dir)
 		return nil, err
 	}
