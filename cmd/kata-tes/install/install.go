@@ -66,6 +66,9 @@ func install(ctx context.Context, tree *node.Tree, j *journal.Journal, o Options
 	if o.DryRun {
 		return result, nil
 	}
+	if err := o.checkRestart(tree, now); err != nil {
+		return nil, err
+	}
 	t, err := j.Begin(p.files, now)
 	if err != nil {
 		return nil, err
@@ -80,6 +83,14 @@ func install(ctx context.Context, tree *node.Tree, j *journal.Journal, o Options
 		return nil, fmt.Errorf("all files are in place, but the record of them could not be closed; run the command again: %w", err)
 	}
 	return result, nil
+}
+
+// checkRestart refuses what could not be finished, before it is begun.
+func (o Options) checkRestart(tree *node.Tree, now info) error {
+	if o.Restart == nil || !now.RestartPending {
+		return nil
+	}
+	return o.Restart.Check(tree, now.ContainerdConfig)
 }
 
 // lookBack looks at the node as it was before anything of ours was there.

@@ -20,6 +20,8 @@ import (
 
 // Restarter restarts containerd and waits until it is up.
 type Restarter interface {
+	// Check says what can be known before anything is changed.
+	Check(tree *node.Tree, containerdConfig string) error
 	Restart(ctx context.Context, tree *node.Tree, containerdConfig string) error
 }
 
@@ -34,6 +36,14 @@ const (
 // Command is a command line of the operator's, run as it is.
 type Command []string
 
+// Check implements Restarter.
+func (c Command) Check(*node.Tree, string) error {
+	if _, err := exec.LookPath(c[0]); err != nil {
+		return fmt.Errorf("the command of --restart-command cannot be run: %w", err)
+	}
+	return nil
+}
+
 // Restart implements Restarter.
 func (c Command) Restart(ctx context.Context, tree *node.Tree, _ string) error {
 	//nolint:gosec // The operator's own command.
@@ -47,27 +57,41 @@ func (c Command) Restart(ctx context.Context, tree *node.Tree, _ string) error {
 // below /run: so a container needs neither tools nor the host's pid namespace.
 type Systemd struct{}
 
-// Restart implements Restarter.
-func (Systemd) Restart(ctx context.Context, tree *node.Tree, containerdConfig string) error {
+// Check implements Restarter.
+func (s Systemd) Check(tree *node.Tree, containerdConfig string) error {
 	if containerdConfig != "/etc/containerd/config.toml" {
 		return fmt.Errorf("which service has the containerd of %s is not known here; give the command with --restart-command", containerdConfig)
 	}
-	for _, name := range []string{"/usr/bin/systemctl", "/bin/systemctl"} {
-		if tree.Executable(name) != nil {
-			continue
-		}
-		//nolint:gosec // One of the two names above.
-		cmd := exec.Command(name, "restart", "containerd.service")
-		if filepath.Clean(tree.Dir()) != "/" {
-			cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: tree.Dir()}
-			cmd.Dir = "/"
-			// systemctl does nothing in a chroot unless told (systemd's
-			// docs/ENVIRONMENT.md).
-			cmd.Env = append(os.Environ(), "SYSTEMD_IGNORE_CHROOT=1")
-		}
-		return run(ctx, cmd)
+	if s.program(tree) == "" {
+		return errors.New("the node has no systemctl; give a command with --restart-command")
 	}
-	return errors.New("the node has no systemctl; give a command with --restart-command")
+	return nil
+}
+
+func (Systemd) program(tree *node.Tree) string {
+	for _, name := range []string{"/usr/bin/systemctl", "/bin/systemctl"} {
+		if tree.Executable(name) == nil {
+			return name
+		}
+	}
+	return ""
+}
+
+// Restart implements Restarter.
+func (s Systemd) Restart(ctx context.Context, tree *node.Tree, containerdConfig string) error {
+	if err := s.Check(tree, containerdConfig); err != nil {
+		return err
+	}
+	//nolint:gosec // One of two names.
+	cmd := exec.Command(s.program(tree), "restart", "containerd.service")
+	if filepath.Clean(tree.Dir()) != "/" {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: tree.Dir()}
+		cmd.Dir = "/"
+		// systemctl does nothing in a chroot unless told (systemd's
+		// docs/ENVIRONMENT.md).
+		cmd.Env = append(os.Environ(), "SYSTEMD_IGNORE_CHROOT=1")
+	}
+	return run(ctx, cmd)
 }
 
 func run(ctx context.Context, cmd *exec.Cmd) error {
@@ -82,7 +106,11 @@ func run(ctx context.Context, cmd *exec.Cmd) error {
 	defer stop()
 	if err := cmd.Wait(); err != nil {
 		said := strings.TrimSpace(output.String())
-		return fmt.Errorf("restarting containerd: '%s': %w: %s", strings.Join(cmd.Args, " "), errors.Join(err, ctx.Err()), said[max(0, len(said)-maxOutput):])
+		err = fmt.Errorf("restarting containerd: '%s': %w", strings.Join(cmd.Args, " "), errors.Join(err, ctx.Err()))
+		if said == "" {
+			return err
+		}
+		return fmt.Errorf("%w: %s", err, said[max(0, len(said)-maxOutput):])
 	}
 	return nil
 }

@@ -23,6 +23,8 @@ type restarts struct {
 	saw []string
 }
 
+func (r *restarts) Check(*node.Tree, string) error { return nil }
+
 func (r *restarts) Restart(_ context.Context, tree *node.Tree, config string) error {
 	r.count++
 	content, err := tree.Read(config)
@@ -126,6 +128,16 @@ func TestRestartBySystemd(t *testing.T) {
 	defer func() { require.NoError(t, tree.Close()) }()
 	require.ErrorContains(t, Systemd{}.Restart(context.Background(), tree, mainFile), "--restart-command")
 	require.ErrorContains(t, Systemd{}.Restart(context.Background(), tree, "/etc/k0s/containerd.toml"), "--restart-command")
+
+	// That is known before anything is changed.
+	was := everything(t, root)
+	o := options(t, root, "kata-qemu-tdx")
+	for _, restarter := range []Restarter{Systemd{}, Command{"/no/such/program"}} {
+		o.Restart = restarter
+		_, err = Install(context.Background(), o)
+		require.ErrorContains(t, err, "--restart-command")
+		same(t, was, everything(t, root))
+	}
 
 	if os.Geteuid() != 0 {
 		t.Skip("chroot needs root")

@@ -60,6 +60,9 @@ func uninstall(ctx context.Context, tree *node.Tree, j *journal.Journal, o Optio
 	if o.DryRun {
 		return result, nil
 	}
+	if err := o.checkRestart(tree, now); err != nil {
+		return nil, err
+	}
 	t, err := j.Begin(nil, now)
 	if err != nil {
 		return nil, err

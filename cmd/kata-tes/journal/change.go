@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"path"
 	"slices"
-	"strings"
 )
 
 // Transaction is changes that are made and may still be taken back.
@@ -188,12 +187,22 @@ func (t *Transaction) makeFolders() error {
 
 func (t *Transaction) change(changes []Change) error {
 	for _, c := range changes {
-		t.undo = append(t.undo, func() error { return t.j.disk.put(c.Path, c.from) })
+		t.undo = append(t.undo, func() error { return t.putBack(c) })
 		if err := t.j.disk.put(c.Path, c.to); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// putBack leaves alone what is as it was: the change that failed, say, because
+// nobody may write there.
+func (t *Transaction) putBack(c Change) error {
+	now, err := t.j.disk.read(c.Path)
+	if err != nil || compare(c.Path, now, c.from) == nil {
+		return err
+	}
+	return t.j.disk.put(c.Path, c.from)
 }
 
 func (d disk) put(name string, s *snapshot) error {
@@ -203,14 +212,16 @@ func (d disk) put(name string, s *snapshot) error {
 	return d.write(name, *s)
 }
 
-// Rollback puts back what was there before Begin, the record too.
+// Rollback puts back what was there before Begin. The record goes last, and only
+// if all else worked: otherwise it can be tried again.
 func (t *Transaction) Rollback() error {
 	var errs []error
-	for _, undo := range slices.Backward(t.undo) {
-		if err := undo(); err != nil {
-			// What was there stays on record, so that it can be tried again.
-			return errors.Join(append(errs, err)...)
+	for i, undo := range slices.Backward(t.undo) {
+		if i == 0 && len(errs) > 0 {
+			break
 		}
+		errs = append(errs, undo())
+		errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 	}
 	return errors.Join(errs...)
 }
@@ -238,74 +249,4 @@ func (t *Transaction) Commit(info any) error {
 	}
 	t.j.recorded, t.j.base = t.last, nil
 	return t.j.sweep(t.last)
-}
-
-// dropFolders removes folders that we made and that nothing is in any more.
-// Those of the record itself go with it, in Forget.
-func (j *Journal) dropFolders(r *record) error {
-	var kept []string
-	for _, dir := range slices.Backward(r.Folders) {
-		needed := strings.HasPrefix(Folder+"/", dir+"/") ||
-			slices.ContainsFunc(r.Files, func(e entry) bool { return strings.HasPrefix(e.Path, dir+"/") })
-		if !needed {
-			if err := j.disk.rmdir(dir); err != nil {
-				return err
-			}
-			var err error
-			if needed, err = j.disk.exists(dir); err != nil {
-				return err
-			}
-		}
-		if needed {
-			kept = append(kept, dir)
-		}
-	}
-	slices.Reverse(kept)
-	r.Folders = kept
-	return nil
-}
-
-// sweep removes saved contents that the record does not name; nil names none.
-func (j *Journal) sweep(r *record) error {
-	names, err := j.tree.List(beforeFolder)
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		needed := r != nil && slices.ContainsFunc(r.Files, func(e entry) bool { return e.Before != nil && e.Before.SHA256 == name })
-		if needed {
-			continue
-		}
-		if err := j.disk.remove(path.Join(beforeFolder, name)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Forget removes the record when all files are as they were before. The record
-// itself goes last: until then everything can be tried again.
-func (j *Journal) Forget() error {
-	var made []string
-	if j.recorded != nil {
-		made = j.recorded.Folders
-	}
-	for _, step := range []func() error{
-		func() error { return j.sweep(nil) },
-		func() error { return j.disk.rmdir(beforeFolder) },
-		func() error { return j.disk.remove(temporary(recordFile)) },
-		func() error { return j.disk.remove(recordFile) },
-		func() error { return j.disk.rmdir(Folder) },
-	} {
-		if err := step(); err != nil {
-			return err
-		}
-	}
-	j.recorded, j.base = nil, nil
-	for _, dir := range slices.Backward(made) {
-		if err := j.disk.rmdir(dir); err != nil {
-			return err
-		}
-	}
-	return nil
 }

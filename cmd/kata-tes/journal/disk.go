@@ -54,14 +54,14 @@ func (d disk) read(name string) (*snapshot, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, absolute(err)
 	}
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a regular file: mode %s", name, info.Mode())
 	}
 	content, err := d.root.ReadFile(inside(name))
 	if err != nil {
-		return nil, err
+		return nil, absolute(err)
 	}
 	s := &snapshot{content: content, mode: info.Mode() & modeBits}
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
@@ -187,8 +187,13 @@ func (d disk) step(operation, name string, do func() error) error {
 	return absolute(do())
 }
 
-// absolute gives an error of os.Root the path's first slash back.
+// absolute gives an error of os.Root the path's first slash back. That of a
+// rename has two paths, which its caller knows better.
 func absolute(err error) error {
+	var link *os.LinkError
+	if errors.As(err, &link) {
+		return fmt.Errorf("renaming: %w", link.Err)
+	}
 	var wrong *fs.PathError
 	if errors.As(err, &wrong) {
 		return &fs.PathError{Op: strings.TrimSuffix(wrong.Op, "at"), Path: path.Clean("/" + wrong.Path), Err: wrong.Err}

@@ -4,6 +4,8 @@
 package journal
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -109,4 +111,49 @@ func TestADamagedRecord(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(root, recordFile), []byte("{"), 0o600))
 	_, err = j.disk.readRecord()
 	require.ErrorIs(t, err, ErrRecord)
+}
+
+// TestAFileThatNobodyMayWrite: all others are put back, although that one cannot
+// be written in either direction.
+func TestAFileThatNobodyMayWrite(t *testing.T) {
+	root := t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(root, "/var/lib"), 0o755))
+	j := open(t, root)
+	refused := errors.New("refused")
+	j.Intercept(func(operation, name string) error {
+		if operation == "rename" && name == "/stiff" {
+			return refused
+		}
+		return nil
+	})
+	_, err := j.Begin([]File{{Path: "/a/first", Mode: 0o644}, {Path: "/stiff", Mode: 0o644}}, nil)
+	require.ErrorIs(t, err, refused)
+	require.NotContains(t, err.Error(), "taking back")
+	entries, err := os.ReadDir(root)
+	require.NoError(t, err)
+	require.Len(t, entries, 1)
+	require.NoDirExists(t, filepath.Join(root, Folder))
+}
+
+func FuzzBlock(f *testing.F) {
+	f.Add([]byte("a = 1\n# begin\nx\n# end\n"))
+	f.Add([]byte("# begin\n"))
+	f.Add([]byte("\r\n# end\r\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		b := Block{Begin: "# begin", End: "# end"}
+		without := b.remove(text)
+		if string(b.remove(without)) != string(without) {
+			t.Fatalf("%q: what is left is %q, and not stable", text, without)
+		}
+		if bytes.Contains(without, []byte(b.Begin)) {
+			return
+		}
+		want := string(without)
+		if want != "" && want[len(want)-1] != '\n' {
+			want += "\n"
+		}
+		if back := b.remove(b.Append(without, "x = 1\n")); string(back) != want {
+			t.Fatalf("%q came back as %q", want, back)
+		}
+	})
 }
