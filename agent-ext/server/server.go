@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/containerd/ttrpc"
+	"github.com/kata-tes/kata-tes/agent-ext/disk"
 	"github.com/kata-tes/kata-tes/agent-ext/filesystem"
 	"github.com/kata-tes/kata-tes/agent-ext/store"
 	"github.com/kata-tes/kata-tes/agentproto"
@@ -146,14 +147,24 @@ func (s *Server) Status(_ context.Context, r *agentv1.StatusRequest) (*agentv1.S
 		response.Reason = reason.Error()
 	}
 	if ready != nil {
-		// A disk that the host took away can't be asked; the store is still
-		// the one that was made.
-		response.SizeBytes, response.UsedBytes, err = filesystem.Usage(ready.MountPoints[0])
-		if err != nil {
-			s.Log.WithField("store", r.GetStore()).WithError(err).Warn("the store's use is unknown")
-		}
+		s.describe(response, ready, s.Log.WithField("store", r.GetStore()))
 	}
 	return response, nil
+}
+
+// describe adds what file system and disk say. A disk that the host took away
+// can't be asked; the store is still the one that was made.
+func (s *Server) describe(response *agentv1.StatusResponse, ready *store.Ready, log *logrus.Entry) {
+	var err error
+	response.SizeBytes, response.UsedBytes, err = filesystem.Usage(ready.MountPoints[0])
+	if err != nil {
+		log.WithError(err).Warn("the store's use is unknown")
+	}
+	requests, err := disk.System{}.Requests(ready.Disk)
+	if err != nil {
+		log.WithError(err).Warn("whether the store's disk answers is unknown")
+	}
+	response.DiskRequestsWaiting, response.DiskRequestsAnswered = requests.Waiting, requests.Answered
 }
 
 var states = map[store.State]agentv1.State{

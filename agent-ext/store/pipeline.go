@@ -97,7 +97,7 @@ func (p *pipeline) prepare(ctx context.Context, marker agentproto.Marker, u *und
 		return nil, err
 	}
 	watch.lap("mount")
-	ready := &Ready{Mapping: p.config.Mapping, MountPoints: p.config.MountPoints, Size: size, Steps: watch.steps}
+	ready := &Ready{Mapping: p.config.Mapping, MountPoints: p.config.MountPoints, Size: size, Disk: d.Number(), Steps: watch.steps}
 	return ready, record{Marker: marker, Disk: d, Ready: ready}.write(p.record)
 }
 

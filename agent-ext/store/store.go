@@ -36,7 +36,9 @@ type Ready struct {
 	Mapping     string
 	MountPoints []string
 	// Size of the mapping in bytes.
-	Size  uint64
+	Size uint64
+	// Disk is the number of the disk below, MAJOR:MINOR.
+	Disk  string
 	Steps []Step
 }
 

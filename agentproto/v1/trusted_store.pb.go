@@ -517,9 +517,15 @@ type StatusResponse struct {
 	SizeBytes uint64 `protobuf:"varint,3,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
 	UsedBytes uint64 `protobuf:"varint,4,opt,name=used_bytes,json=usedBytes,proto3" json:"used_bytes,omitempty"`
 	// For FAILED: what could not be undone.
-	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// What the guest asked of the store's disk: requests that the disk has not
+	// answered, and those that it has answered since it appeared. A disk that
+	// hangs has some of the first while the second stays as it is. Both are 0
+	// unless READY.
+	DiskRequestsWaiting  uint64 `protobuf:"varint,6,opt,name=disk_requests_waiting,json=diskRequestsWaiting,proto3" json:"disk_requests_waiting,omitempty"`
+	DiskRequestsAnswered uint64 `protobuf:"varint,7,opt,name=disk_requests_answered,json=diskRequestsAnswered,proto3" json:"disk_requests_answered,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *StatusResponse) Reset() {
@@ -585,6 +591,20 @@ func (x *StatusResponse) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *StatusResponse) GetDiskRequestsWaiting() uint64 {
+	if x != nil {
+		return x.DiskRequestsWaiting
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetDiskRequestsAnswered() uint64 {
+	if x != nil {
+		return x.DiskRequestsAnswered
+	}
+	return 0
 }
 
 type ReleaseRequest struct {
@@ -700,7 +720,7 @@ const file_v1_trusted_store_proto_rawDesc = "" +
 	"\aRefusal\x120\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x18.katates.agent.v1.ReasonR\x06reason\"%\n" +
 	"\rStatusRequest\x12\x14\n" +
-	"\x05store\x18\x01 \x01(\tR\x05store\"\xad\x01\n" +
+	"\x05store\x18\x01 \x01(\tR\x05store\"\x97\x02\n" +
 	"\x0eStatusResponse\x12-\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x17.katates.agent.v1.StateR\x05state\x12\x16\n" +
 	"\x06marker\x18\x02 \x01(\tR\x06marker\x12\x1d\n" +
@@ -708,7 +728,9 @@ const file_v1_trusted_store_proto_rawDesc = "" +
 	"size_bytes\x18\x03 \x01(\x04R\tsizeBytes\x12\x1d\n" +
 	"\n" +
 	"used_bytes\x18\x04 \x01(\x04R\tusedBytes\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason\">\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x122\n" +
+	"\x15disk_requests_waiting\x18\x06 \x01(\x04R\x13diskRequestsWaiting\x124\n" +
+	"\x16disk_requests_answered\x18\a \x01(\x04R\x14diskRequestsAnswered\">\n" +
 	"\x0eReleaseRequest\x12\x14\n" +
 	"\x05store\x18\x01 \x01(\tR\x05store\x12\x16\n" +
 	"\x06marker\x18\x02 \x01(\tR\x06marker\"\x11\n" +

@@ -36,9 +36,10 @@ func main() {
 
 func newHook(s bootstrap.Sandbox) (bootstrap.Hook, error) {
 	return intercept.New(intercept.Options{
-		SandboxID: s.ID,
-		Settings:  s.Settings,
-		RunRoot:   s.RunRoot,
-		Log:       s.Log,
+		SandboxID:  s.ID,
+		Settings:   s.Settings,
+		RunRoot:    s.RunRoot,
+		EndMachine: s.EndMachine,
+		Log:        s.Log,
 	})
 }

@@ -95,19 +95,6 @@ func TestProfileChanges(t *testing.T) {
 	}
 }
 
-// A host that takes the disk away leaves nothing behind in the guest.
-func TestIntegrityDiskVanishes(t *testing.T) {
-	g := newGuest(t, withProfile(profile.Integrity))
-	marker := agentproto.NewMarker()
-	disk, _ := newAttachedDisk(t, marker, gib)
-	_, err := g.prepare(marker)
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile("/run/image/file", make([]byte, 1<<20), 0o600))
-	disk.detach()
-	require.NoError(t, g.release(marker))
-	g.requireNothingLeft()
-}
-
 // dm-integrity's superblock is on the host's disk. Whatever the host writes into
 // it between luksFormat and luksOpen, nothing comes of it but a refusal. (Flags
 // that the kernel does not know it ignores, and so do we. The flag of a dirty

@@ -94,19 +94,23 @@ func TestRestart(t *testing.T) {
 
 // The host takes the disk away without asking.
 func TestDiskVanishes(t *testing.T) {
-	g := newGuest(t)
-	marker := agentproto.NewMarker()
-	disk, _ := newAttachedDisk(t, marker, gib)
-	_, err := g.prepare(marker)
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile("/run/image/file", make([]byte, 1<<20), 0o600))
-	disk.detach()
-	require.NoError(t, g.release(marker))
-	g.requireNothingLeft()
+	for _, p := range profile.All() {
+		t.Run(p.Name, func(t *testing.T) {
+			g := newGuest(t, withProfile(p))
+			marker := agentproto.NewMarker()
+			disk, _ := newAttachedDisk(t, marker, gib)
+			_, err := g.prepare(marker)
+			require.NoError(t, err)
+			require.NoError(t, os.WriteFile("/run/image/file", make([]byte, 1<<20), 0o600))
+			disk.detach()
+			require.NoError(t, g.release(marker))
+			g.requireNothingLeft()
 
-	marker = agentproto.NewMarker()
-	newAttachedDisk(t, marker, gib)
-	g.requireWorks(marker)
+			marker = agentproto.NewMarker()
+			newAttachedDisk(t, marker, gib)
+			g.requireWorks(marker)
+		})
+	}
 }
 
 // The key is in no file, argument or environment, before, while or after it is

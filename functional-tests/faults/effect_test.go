@@ -100,8 +100,12 @@ func (tr *trial) arrange(c Cell) disturbance {
 	switch {
 	case c.Effect == Dial:
 		return tr.disturbDial(c.Kind)
+	case c.Effect == Mount && c.Kind == Lose:
+		return tr.killedMounted()
 	case c.Effect == Mount:
 		return tr.disturbMount(c.Kind)
+	case c.Effect == Prepare && c.Kind == Lose:
+		return tr.lostAnswer()
 	case c.Effect == Prepare:
 		return tr.lateAnswer()
 	case c.Effect == Rewrite:
@@ -204,6 +208,34 @@ func (tr *trial) lateAnswer() disturbance {
 		},
 		words: deadline, leftover: true,
 		repair: func() { tr.guest.Must(tr.t, "killall -CONT kata-tes-agent") },
+	}
+}
+
+// lostAnswer: the store is ready, and our shim does not hear of it.
+func (tr *trial) lostAnswer() disturbance {
+	stolen := tr.stealAnswer()
+	return disturbance{
+		during: func(_ *lab.Container, ended <-chan error) {
+			tr.await(stolen, ended)
+			tr.checkStore()
+			stolen.release()
+		},
+		words: "preparing the store.*closed",
+	}
+}
+
+// killedMounted: the store is mounted, and the guest's agent extension dies
+// before anybody hears of it. The next one finds what it left.
+func (tr *trial) killedMounted() disturbance {
+	stolen := tr.stealAnswer()
+	return disturbance{
+		during: func(_ *lab.Container, ended <-chan error) {
+			tr.await(stolen, ended)
+			tr.checkStore()
+			tr.killAgent()
+			stolen.release()
+		},
+		words: "kata-tes-agent", leftover: true, repair: tr.restartAgent,
 	}
 }
 

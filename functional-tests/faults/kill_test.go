@@ -15,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/kata-tes/kata-tes/functional-tests/lab"
 	"github.com/kata-tes/kata-tes/virtcontainers-ext/qmp/qmptest"
@@ -129,7 +131,7 @@ func (tr *trial) holdShim() hold {
 // does just before it forwards the Create.
 func (tr *trial) holdInner() hold {
 	return tr.holdProcess("containerd-shim-kata-v2", func(c *lab.Container) bool {
-		files, err := filepath.Glob(filepath.Join(bundles, "*", "config.json"))
+		files, err := filepath.Glob(filepath.Join(tr.containerd.Bundles(), "*", "config.json"))
 		if err != nil {
 			return false
 		}
@@ -218,14 +220,21 @@ func (tr *trial) strike(victim Victim) {
 	}
 }
 
-// expected is what the user reads when a victim was killed.
-var expected = map[Victim]string{
+// expected is what the user reads when a victim was killed, and the gRPC codes
+// that it may come with.
+var expected = map[Victim]struct {
+	words string
+	codes []codes.Code
+}{
 	// It is containerd itself that does not answer.
-	Containerd: `(?i)unavailable|EOF|connection`,
-	Shim:       `.`,
-	Inner:      `.`,
-	QEMU:       `.`,
-	Agent:      `kata-tes-agent`,
+	Containerd: {`error reading from server: EOF|connection error`, []codes.Code{codes.Unavailable}},
+	// Nobody is left who could say more than containerd itself.
+	Shim:  {`ttrpc: closed`, []codes.Code{codes.Unknown}},
+	Inner: {`Kata's shim has ended|the inner shim did not answer`, []codes.Code{codes.Unavailable}},
+	// Who notices first: our shim by the monitor or the guest, or Kata's shim,
+	// which ends.
+	QEMU:  {`QEMU|monitor|kata-tes-agent|Kata's shim has ended|the inner shim did not answer`, []codes.Code{codes.Internal, codes.Unavailable, codes.FailedPrecondition}},
+	Agent: {`kata-tes-agent`, []codes.Code{codes.Unavailable, codes.Internal, codes.FailedPrecondition}},
 }
 
 func (tr *trial) judgeKill(step Step, victim Victim, err error) {
@@ -237,5 +246,6 @@ func (tr *trial) judgeKill(step Step, victim Victim, err error) {
 		return
 	}
 	require.Error(tr.t, err)
-	require.Regexp(tr.t, expected[victim], err.Error())
+	require.Regexp(tr.t, expected[victim].words, err.Error())
+	require.Contains(tr.t, expected[victim].codes, status.Code(err))
 }

@@ -156,12 +156,8 @@ func Effects() []string {
 // empty where it is a cell.
 func Impossible(effect string, kind Kind) string {
 	switch {
-	case effect == Mount && kind == Lose:
-		return "mount(2) has no answer that could be lost alone"
 	case effect == Prepare && kind == Fail:
 		return "fails with each of the programs"
-	case effect == Prepare && kind == Lose:
-		return "the agent extension killed after mkfs.ext4"
 	case effect == Rewrite && kind == Delay:
 		return "a rename in memory"
 	case effect == Rewrite && kind == Lose:

@@ -6,8 +6,6 @@
 package faults
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -128,21 +126,14 @@ func words(err error) string {
 	return text
 }
 
-// bundles is where containerd has a folder for each container.
-const bundles = "/run/containerd-2/io.containerd.runtime.v2.task/k8s.io"
-
 // forgetUnknown removes the bundles that containerd forgets when it is killed
 // while it waits for a shim's Create, with us or without us
 // (TestContainerdKilledWithStockKata).
 func (tr *trial) forgetUnknown() {
 	tr.t.Helper()
 	for _, c := range tr.unknown {
-		folder := filepath.Join(bundles, c.ID)
-		if _, err := os.Stat(folder); err != nil {
-			continue
+		if folder := lab.ForgetBundle(tr.t, c); folder != "" {
+			tr.others = append(tr.others, folder)
 		}
-		tr.t.Logf("left by containerd: %s", folder)
-		tr.others = append(tr.others, folder)
-		require.NoError(tr.t, os.RemoveAll(folder))
 	}
 }

@@ -152,7 +152,7 @@ func ForgetKilled(t testing.TB, p *Pod) (folders []string) {
 	awaitDeletes(t, p)
 	for _, parent := range []string{
 		"/run/vc/vm", "/run/vc/sbs", "/run/kata-containers/shared/sandboxes",
-		p.containerd.bundles(),
+		p.containerd.Bundles(),
 	} {
 		if folder := filepath.Join(parent, p.ID); forget(t, folder) {
 			folders = append(folders, folder)
@@ -177,14 +177,20 @@ func forget(t testing.TB, folder string) bool {
 // ForgetBundle removes the bundle that containerd keeps of a container whose
 // sandbox ended while it was being started: Kata's `delete` of a container fails
 // where the sandbox is gone, and containerd keeps what it failed for.
-func ForgetBundle(t testing.TB, c *Container) {
+// So does a containerd that was killed while it waited for a shim's Create. It
+// gives the folder, or nothing where there is none.
+func ForgetBundle(t testing.TB, c *Container) (folder string) {
 	t.Helper()
 	awaitDeletes(t, c.pod)
-	forget(t, filepath.Join(c.pod.containerd.bundles(), c.ID))
+	folder = filepath.Join(c.pod.containerd.Bundles(), c.ID)
+	if forget(t, folder) {
+		return folder
+	}
+	return ""
 }
 
-// bundles is the folder of the containers' bundles.
-func (c *Containerd) bundles() string {
+// Bundles is the folder of the containers' bundles.
+func (c *Containerd) Bundles() string {
 	return filepath.Join(c.state, "io.containerd.runtime.v2.task/k8s.io")
 }
 

@@ -52,27 +52,23 @@ func TestRestartOfContainerd(t *testing.T) {
 func TestTwentyContainersAtOnce(t *testing.T) {
 	const many = 20
 	each(t, func(t *testing.T, r *rig) {
-		for n, runtime := range runtimes {
-			t.Run(runtime, func(t *testing.T) {
-				var wg sync.WaitGroup
-				seen := make([]output, many)
-				for i := range many {
-					id := fmt.Sprintf("one-of-many-%d-%d", n, i)
-					// Removed already, unless something failed.
-					t.Cleanup(func() {
-						if t.Failed() {
-							r.remove(t, id)
-						}
-					})
-					wg.Go(func() {
-						seen[i] = r.run(t, append(runOptions(runtime, "--rm", lab.Busybox, id), "sh", "-c", fmt.Sprintf("echo %d; exit %d", i, i))...)
-					})
-				}
-				wg.Wait()
-				for i, out := range seen {
-					require.Equal(t, output{fmt.Sprintf("%d\n", i), "", i}, out)
+		var wg sync.WaitGroup
+		seen := make([]output, many)
+		for i := range many {
+			id := fmt.Sprintf("one-of-many-%d", i)
+			// Removed already, unless something failed.
+			t.Cleanup(func() {
+				if t.Failed() {
+					r.remove(t, id)
 				}
 			})
+			wg.Go(func() {
+				seen[i] = r.run(t, append(runOptions(runtimes[1], "--rm", lab.Busybox, id), "sh", "-c", fmt.Sprintf("echo %d; exit %d", i, i))...)
+			})
+		}
+		wg.Wait()
+		for i, out := range seen {
+			require.Equal(t, output{fmt.Sprintf("%d\n", i), "", i}, out)
 		}
 	})
 }

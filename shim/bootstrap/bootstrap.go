@@ -27,7 +27,7 @@ const maxInput = 10 << 20
 // Hook decides on each Create of a sandbox, and is closed when the sandbox has
 // ended.
 type Hook interface {
-	proxy.CreateHook
+	proxy.Hook
 	io.Closer
 }
 
@@ -37,7 +37,9 @@ type Sandbox struct {
 	Settings config.Settings
 	// RunRoot is where the sandbox's folder is (package rundir).
 	RunRoot string
-	Log     *logrus.Entry
+	// EndMachine kills the sandbox's virtual machine.
+	EndMachine func(context.Context) error
+	Log        *logrus.Entry
 }
 
 // Program is the shim as containerd runs it.

@@ -66,4 +66,6 @@ func (h testHook) Create(_ context.Context, id, bundle string) error {
 	return nil
 }
 
+func (testHook) Killed() {}
+
 func (testHook) Close() error { return nil }

@@ -57,7 +57,10 @@ func (p Program) serveOn(ctx context.Context, c call, listener *net.UnixListener
 	if err := detach(); err != nil {
 		return err
 	}
-	hook, err := p.NewHook(Sandbox{ID: c.id, Settings: h.Settings, RunRoot: h.RunRoot, Log: log})
+	hook, err := p.NewHook(Sandbox{
+		ID: c.id, Settings: h.Settings, RunRoot: h.RunRoot, Log: log,
+		EndMachine: func(ctx context.Context) error { return killMachine(ctx, c.id) },
+	})
 	if err != nil {
 		return fmt.Errorf("preparing for Create: %w", err)
 	}

@@ -61,7 +61,7 @@ func TestAnInstallationByKataDeployNeedsNoFile(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, Settings{
 			InnerShim: r.path(want[0]), Hypervisor: r.path(want[1]), DevicePath: "/dev/trusted_store", MinimumSize: 64 << 20, LateStore: LateWarn, LogLevel: "info",
-			Timeouts: Timeouts{Find: 10 * time.Second, Attach: 10 * time.Second, Prepare: 45 * time.Second, Undo: 15 * time.Second},
+			Timeouts: Timeouts{Find: 10 * time.Second, Attach: 10 * time.Second, Prepare: 45 * time.Second, Undo: 15 * time.Second, HungDisk: time.Minute},
 		}, s, configPath)
 	}
 }
@@ -114,7 +114,7 @@ undo = "1m3s"
 	require.NoError(t, err)
 	require.Equal(t, Settings{
 		InnerShim: r.path("/b/shim"), Hypervisor: r.path("/b/qemu"), DevicePath: "/dev/other", MinimumSize: 4096, LateStore: LateRefuse, LogLevel: "warn",
-		Timeouts: Timeouts{Find: time.Second, Attach: 10 * time.Second, Prepare: 45 * time.Second, Undo: 63 * time.Second},
+		Timeouts: Timeouts{Find: time.Second, Attach: 10 * time.Second, Prepare: 45 * time.Second, Undo: 63 * time.Second, HungDisk: time.Minute},
 	}, s)
 	s, err = parseFor(t, r, text, "/etc/kata/c.toml")
 	require.NoError(t, err)
@@ -220,7 +220,7 @@ func FuzzParse(f *testing.F) {
 		for _, section := range c.choose("/k") {
 			section.apply(&s)
 		}
-		if s.Timeouts.Find <= 0 || s.Timeouts.Attach <= 0 || s.Timeouts.Prepare <= 0 || s.Timeouts.Undo <= 0 || s.DevicePath == "" || !levels[s.LogLevel] || (s.LateStore != LateWarn && s.LateStore != LateRefuse) {
+		if s.Timeouts.Find <= 0 || s.Timeouts.Attach <= 0 || s.Timeouts.Prepare <= 0 || s.Timeouts.Undo <= 0 || s.Timeouts.HungDisk <= 0 || s.DevicePath == "" || !levels[s.LogLevel] || (s.LateStore != LateWarn && s.LateStore != LateRefuse) {
 			t.Fatalf("%+v", s)
 		}
 	})

@@ -45,10 +45,11 @@ type section struct {
 }
 
 type timeoutTable struct {
-	Find    *duration `toml:"find"`
-	Attach  *duration `toml:"attach"`
-	Prepare *duration `toml:"prepare"`
-	Undo    *duration `toml:"undo"`
+	Find     *duration `toml:"find"`
+	Attach   *duration `toml:"attach"`
+	Prepare  *duration `toml:"prepare"`
+	Undo     *duration `toml:"undo"`
+	HungDisk *duration `toml:"hung_disk"`
 }
 
 // Path is the file to read: the one that the environment names, or the default.

@@ -73,6 +73,7 @@ func (s *section) apply(to *Settings) {
 	limit(s.Timeouts.Attach, &to.Timeouts.Attach)
 	limit(s.Timeouts.Prepare, &to.Timeouts.Prepare)
 	limit(s.Timeouts.Undo, &to.Timeouts.Undo)
+	limit(s.Timeouts.HungDisk, &to.Timeouts.HungDisk)
 }
 
 // missing is the error for a program that the file names and that cannot run.

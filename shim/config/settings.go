@@ -35,7 +35,7 @@ const (
 	LateRefuse LateStore = "refuse"
 )
 
-// Timeouts bound the steps of Create.
+// Timeouts bound the steps of Create, and how long a disk may hang.
 type Timeouts struct {
 	// Find is for the sandbox's monitor and guest address to appear.
 	Find time.Duration
@@ -45,6 +45,9 @@ type Timeouts struct {
 	Prepare time.Duration
 	// Undo is for taking everything back after a failure.
 	Undo time.Duration
+	// HungDisk is how long the store's disk may answer nothing after a container
+	// was killed, until the virtual machine is ended.
+	HungDisk time.Duration
 }
 
 func builtin() Settings {
@@ -65,6 +68,10 @@ func builtin() Settings {
 			Attach:  10 * time.Second,
 			Prepare: 45 * time.Second,
 			Undo:    15 * time.Second,
+			// Half of the kubelet's patience, so that its first attempt to stop
+			// the container succeeds; longer than a path takes that is
+			// established again.
+			HungDisk: time.Minute,
 		},
 	}
 }

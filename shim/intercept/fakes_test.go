@@ -5,6 +5,7 @@ package intercept
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -77,6 +78,8 @@ func (v *fakeVM) Attach(ctx context.Context, dev *os.File, marker agentproto.Mar
 
 // Ended: this one never ends by itself.
 func (v *fakeVM) Ended(context.Context) bool { return false }
+
+func (v *fakeVM) End(context.Context) error { return errors.New("nobody asked for the end") }
 
 func (v *fakeVM) Detach(ctx context.Context, marker agentproto.Marker) error {
 	v.mu.Lock()

@@ -44,7 +44,9 @@ type Options struct {
 	// RunRoot is where the sandboxes' folders are, see rundir, and the node's
 	// metrics. Without it nothing is counted.
 	RunRoot string
-	Log     *logrus.Entry
+	// EndMachine kills the sandbox's virtual machine, whatever it does.
+	EndMachine func(context.Context) error
+	Log        *logrus.Entry
 }
 
 // Interceptor stands before the Creates of one sandbox. Its methods may be
@@ -59,7 +61,7 @@ type Interceptor struct {
 
 // New makes the interceptor of a sandbox.
 func New(o Options) (*Interceptor, error) {
-	return newInterceptor(o, finder{vcext.Finder{RunRoot: o.RunRoot}}, hostdev.Host{})
+	return newInterceptor(o, finder{Finder: vcext.Finder{RunRoot: o.RunRoot}, end: o.EndMachine}, hostdev.Host{})
 }
 
 func newInterceptor(o Options, f store.Finder, opener store.Opener) (*Interceptor, error) {
@@ -204,6 +206,9 @@ func (i *Interceptor) checkAlias(spec *ocispec.Spec) error {
 func (i *Interceptor) isSandbox(id string, spec *ocispec.Spec) bool {
 	return id == i.sandboxID || spec.IsSandbox()
 }
+
+// Killed is called when a container gets a SIGKILL, and does not wait.
+func (i *Interceptor) Killed() { i.store.Killed() }
 
 // Close ends what still runs and undoes it; the time limits bound the wait. It
 // is called when no more Create comes.

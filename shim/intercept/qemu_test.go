@@ -113,7 +113,7 @@ func TestRealQEMU(t *testing.T) {
 	p := newPod(t, unhurried)
 	p.guest.set(func(g *fakeGuest) { g.vm = nil })
 	q := startQEMU(t, p)
-	p.finder.set(nil, finder{q.finder})
+	p.finder.set(nil, finder{Finder: q.finder})
 
 	p.guest.set(func(g *fakeGuest) { g.onPrepare = failing(status.Error(codes.Internal, "mkfs failed")) })
 	requireRefused(t, p.create(entry(disk.n)), codes.Internal, "mkfs failed")
@@ -142,7 +142,7 @@ func TestRealQEMUDies(t *testing.T) {
 	disk := newLoop(t, 32*mebibyte)
 	p := newPod(t, unhurried)
 	q := startQEMU(t, p)
-	p.finder.set(nil, finder{q.finder})
+	p.finder.set(nil, finder{Finder: q.finder})
 	p.guest.set(func(g *fakeGuest) {
 		g.onPrepare = func(context.Context) error {
 			q.kill()

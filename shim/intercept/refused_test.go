@@ -124,7 +124,7 @@ func refusals() map[string]refusal {
 		},
 		"no monitor": {
 			breaks: func(p *pod, _ loop) func() {
-				p.finder.set(nil, finder{vcext.Finder{RunRoot: p.t.TempDir()}})
+				p.finder.set(nil, finder{Finder: vcext.Finder{RunRoot: p.t.TempDir()}})
 				return func() { p.finder.set(nil, nil) }
 			},
 			code: codes.FailedPrecondition, words: []string{"no kata-tes monitor", "kata-tes-qemu"},

@@ -117,7 +117,7 @@ func soakSandbox(t *testing.T, p *pod, q *qemu, disk loop, config string) {
 	log.SetOutput(new(strings.Builder))
 	interceptor, err := newInterceptor(Options{
 		SandboxID: sandboxID, Settings: settings("/dev/trusted_store", unhurried), RunRoot: p.runRoot, Log: logrus.NewEntry(log),
-	}, finder{q.finder}, hostdev.Host{})
+	}, finder{Finder: q.finder}, hostdev.Host{})
 	require.NoError(t, err)
 	create := func(devices ...string) error {
 		text := fmt.Sprintf(`{"linux":{"devices":[%s]}}`, strings.Join(devices, ","))

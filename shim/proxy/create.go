@@ -6,6 +6,7 @@ package proxy
 import (
 	"bytes"
 	"context"
+	"errors"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -17,15 +18,64 @@ import (
 func (s *session) hold(h header, frame []byte, arrived time.Time) {
 	// The frame is valid until the next one is read.
 	data := bytes.Clone(frame[headerSize:])
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if s.over {
+		return // the connection is about to end
+	}
+	s.holding++
 	s.held.Add(1)
 	go func() {
-		defer s.held.Done()
-		if err := s.create(h, data, arrived); err != nil {
-			if err := s.refuse(h.stream, err); err != nil {
-				s.debug("answering Create", err)
-			}
+		defer s.release()
+		err := s.create(h, data, arrived)
+		if err == nil {
+			return
+		}
+		if errors.Is(context.Cause(s.creating), errInnerEnded) {
+			err = errInnerEnded
+		}
+		if err := s.refuse(h.stream, err); err != nil {
+			s.debug("answering Create", err)
 		}
 	}()
+}
+
+// release ends the holding of a Create.
+func (s *session) release() {
+	s.mutex.Lock()
+	s.holding--
+	s.mutex.Unlock()
+	s.held.Done()
+}
+
+// errInnerEnded is the answer to a Create that the inner shim did not live to see.
+var errInnerEnded = status.Error(codes.Unavailable, "Kata's shim has ended while the container was being created, and the pod with it "+
+	"(killed, out of memory, or its virtual machine has ended); the pod is made again, see containerd's log for the reason")
+
+// giveUpCreates has the Creates that are held answered, and says whether there
+// were some.
+func (s *session) giveUpCreates() bool {
+	s.mutex.Lock()
+	s.over = true
+	some := s.holding > 0
+	s.mutex.Unlock()
+	if !some {
+		return false
+	}
+	s.giveUp(errInnerEnded)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.held.Wait()
+	}()
+	patience := time.NewTimer(lastWords)
+	defer patience.Stop()
+	select {
+	case <-ended:
+	case <-patience.C:
+	case <-s.ctx.Done():
+	}
+	return true
 }
 
 // create asks the hook and forwards the call. A nil error means that the call
@@ -40,7 +90,7 @@ func (s *session) create(h header, data []byte, arrived time.Time) error {
 		return status.Errorf(codes.InvalidArgument, "unmarshal CreateTaskRequest: %v", err)
 	}
 
-	ctx := s.ctx
+	ctx := s.creating
 	if r.timeout != 0 {
 		// From the frame's arrival, as the inner shim would count.
 		var cancel context.CancelFunc

@@ -12,7 +12,7 @@
 //
 // Of a request only the routing header is decoded. One call is held back:
 // Create of the Task service. It waits in a goroutine of its own until the
-// CreateHook has agreed, while other calls go on. Then the original request
+// Hook has agreed, while other calls go on. Then the original request
 // goes to the inner shim over a *further* connection: a ttrpc server refuses a
 // stream id below one that it has seen, and by now it may have seen later
 // calls on the first. With a connection of its own the request keeps its id,
@@ -24,12 +24,16 @@ package proxy
 
 import "context"
 
-// CreateHook agrees to a container's creation, or says why not.
-type CreateHook interface {
+// Hook agrees to a container's creation, or says why not, and hears of what ends
+// containers.
+type Hook interface {
 	// Create is called for each Create request before it is forwarded. The
 	// context has the request's deadline and ends when containerd's
 	// connection hangs up. A nil error forwards the request; any other is
 	// the answer, as the gRPC status that it carries or that errdefs gives
 	// it.
 	Create(ctx context.Context, id, bundle string) error
+	// Killed is called for each SIGKILL to a container, when it is forwarded. It
+	// must not wait.
+	Killed()
 }

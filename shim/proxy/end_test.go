@@ -13,6 +13,8 @@ import (
 	"github.com/containerd/ttrpc"
 	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
@@ -48,10 +50,11 @@ func TestAShutdownThatIsAnswered(t *testing.T) {
 }
 
 func TestTheInnerShimsEndEndsEverything(t *testing.T) {
-	started := make(chan struct{})
+	started, asked := make(chan struct{}), make(chan struct{})
 	hold := make(chan struct{})
 	t.Cleanup(func() { close(hold) })
 	r := newRig(t, func(ctx context.Context, _, _ string) error {
+		close(asked)
 		<-ctx.Done()
 		return ctx.Err()
 	}, task(map[string]ttrpc.Method{
@@ -70,9 +73,12 @@ func TestTheInnerShimsEndEndsEverything(t *testing.T) {
 	}()
 	receive(t, "Wait", started)
 	go func() { held <- create(context.Background(), c, "c") }()
+	receive(t, "Create", asked)
 	r.endInner()
 	require.True(t, closed(receive(t, "the end of Wait", done)))
-	require.Error(t, receive(t, "the end of Create", held))
+	err := receive(t, "the end of Create", held)
+	require.Equal(t, codes.Unavailable, status.Code(err))
+	require.ErrorContains(t, err, "Kata's shim has ended while the container was being created")
 	require.NoError(t, r.waitServed())
 	require.True(t, r.gone.Load())
 	require.Error(t, idle.Call(context.Background(), taskService, "State", &task2.StateRequest{}, &task2.StateResponse{}))
@@ -127,4 +133,22 @@ func TestAddresses(t *testing.T) {
 	conn, err := Dial(t.Context(), "/kata-tes-test/"+t.Name())
 	require.NoError(t, err)
 	require.NoError(t, conn.Close())
+}
+
+// The inner shim ends while it has the Create.
+func TestTheInnerShimsEndAnswersAForwardedCreate(t *testing.T) {
+	var r *rig
+	ready := make(chan struct{})
+	r = newRig(t, agree, task(map[string]ttrpc.Method{
+		"Create": method(func(context.Context, *task2.CreateTaskRequest) (*task2.CreateTaskResponse, error) {
+			<-ready
+			r.endInner()
+			select {} // as after a SIGKILL
+		}),
+	}))
+	c := r.client()
+	close(ready)
+	err := create(context.Background(), c, "c")
+	require.Equal(t, codes.Unavailable, status.Code(err), "%v", err)
+	require.NoError(t, r.waitServed())
 }

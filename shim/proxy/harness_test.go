@@ -34,6 +34,8 @@ type hookFunc func(ctx context.Context, id, bundle string) error
 
 func (f hookFunc) Create(ctx context.Context, id, bundle string) error { return f(ctx, id, bundle) }
 
+func (hookFunc) Killed() {}
+
 func agree(context.Context, string, string) error { return nil }
 
 // rig is a real ttrpc server, the proxy before it, and the ways to both.
@@ -50,6 +52,11 @@ type rig struct {
 
 // newRig serves a description for the Task service, and any other as well.
 func newRig(t *testing.T, hook hookFunc, services map[string]*ttrpc.ServiceDesc) *rig {
+	t.Helper()
+	return newRigWith(t, hook, services)
+}
+
+func newRigWith(t *testing.T, hook Hook, services map[string]*ttrpc.ServiceDesc) *rig {
 	t.Helper()
 	noLeaks(t)
 	dir, err := os.MkdirTemp("", "px")

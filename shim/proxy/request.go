@@ -6,13 +6,14 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // Field numbers of ttrpc's Request (request.proto) and of containerd's
-// CreateTaskRequest, the same in task v2 and v3; a test compares them with the
+// CreateTaskRequest and KillRequest, the same in task v2 and v3; a test compares them with the
 // generated types. Decoding these by hand spares the serving process the whole
 // of containerd's API types.
 const (
@@ -23,10 +24,14 @@ const (
 
 	fieldCreateID     = 1
 	fieldCreateBundle = 2
+
+	fieldKillExec   = 2
+	fieldKillSignal = 3
 )
 
 const (
 	methodCreate   = "Create"
+	methodKill     = "Kill"
 	methodShutdown = "Shutdown"
 )
 
@@ -96,6 +101,25 @@ func parseCreate(payload []byte) (id, bundle string, err error) {
 		return nil
 	})
 	return id, bundle, err
+}
+
+// isSIGKILL says whether a KillRequest's payload is a SIGKILL for a container, and
+// not only for a process that was executed in it. What is malformed is none: the
+// inner shim says so.
+func isSIGKILL(payload []byte) bool {
+	var signal uint64
+	exec := false
+	err := fields(payload, func(number protowire.Number, kind protowire.Type, value []byte) error {
+		switch {
+		case number == fieldKillSignal && kind == protowire.VarintType:
+			signal, _ = protowire.ConsumeVarint(value)
+		case number == fieldKillExec && kind == protowire.BytesType:
+			id, _ := protowire.ConsumeBytes(value)
+			exec = len(id) > 0
+		}
+		return nil
+	})
+	return err == nil && !exec && signal == uint64(syscall.SIGKILL)
 }
 
 // withTimeout is a request with another time limit and otherwise the same

@@ -24,7 +24,7 @@ type Options struct {
 	// Inner is the inner shim's address as its `start` printed it.
 	Inner string
 	// Hook is asked before each Create.
-	Hook CreateHook
+	Hook Hook
 	// Gone, if not nil, is called once when the inner shim has ended, before
 	// containerd's connections are closed.
 	Gone func()
@@ -34,7 +34,7 @@ type Options struct {
 // Server forwards the connections of one sandbox.
 type Server struct {
 	inner    string
-	hook     CreateHook
+	hook     Hook
 	log      *logrus.Entry
 	lifeline net.Conn
 	onGone   func()

@@ -31,20 +31,30 @@ type session struct {
 	// hangup ends what this connection's calls are doing.
 	ctx    context.Context
 	hangup context.CancelFunc
-	held   sync.WaitGroup
+
+	// creating ends with ctx, or with the inner shim's end as its cause: then
+	// Creates that are held still have their answer.
+	creating context.Context
+	giveUp   context.CancelCauseFunc
+	held     sync.WaitGroup
 
 	// writing serialises frames to containerd: from the inner shim, and
 	// answers to calls that were held back.
 	writing sync.Mutex
 
+	mutex sync.Mutex
 	// shutdowns are the streams of Shutdown calls without an answer yet.
-	mutex     sync.Mutex
 	shutdowns map[uint32]struct{}
+	// holding counts the Creates that are held; over says that there will be no
+	// more.
+	holding int
+	over    bool
 }
 
 func newSession(ctx context.Context, server *Server, outer, inner net.Conn) *session {
 	s := &session{server: server, log: server.log, outer: outer, inner: inner}
 	s.ctx, s.hangup = context.WithCancel(ctx)
+	s.creating, s.giveUp = context.WithCancelCause(s.ctx)
 	return s
 }
 
@@ -116,6 +126,8 @@ func (s *session) forwardRequest(frames *frameReader, h header) error {
 		return nil
 	case r.isTask(methodShutdown):
 		s.expectShutdown(h.stream)
+	case r.isTask(methodKill) && isSIGKILL(r.payload):
+		s.server.hook.Killed()
 	}
 	_, err = innerWriter{s.inner}.Write(frame)
 	return err
@@ -130,7 +142,7 @@ func (s *session) forwardResponses() {
 		if err != nil {
 			s.debug("answers of the inner shim", err)
 			s.waitForGone()
-			s.answerShutdowns()
+			s.lastAnswers()
 			return
 		}
 		if h.kind == typeResponse {

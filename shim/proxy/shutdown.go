@@ -5,8 +5,8 @@ package proxy
 
 import "time"
 
-// goodbye is how long containerd may take to hang up after the answer to its
-// Shutdown. ttrpc's client forgets an answer that it has not looked at when
+// goodbye is how long containerd may take to hang up after the last answers, that
+// to its Shutdown for example. ttrpc's client forgets an answer that it has not looked at when
 // the connection's end arrives together with it, so we let it go first.
 const goodbye = 200 * time.Millisecond
 
@@ -39,21 +39,19 @@ func (s *session) waitForGone() {
 	}
 }
 
-// answerShutdowns tells containerd that the inner shim did what it was asked.
-func (s *session) answerShutdowns() {
-	streams := s.unanswered()
-	if len(streams) == 0 || s.ctx.Err() != nil {
+// lastAnswers are those to calls that the inner shim has left without one, though
+// we can tell what became of them. Then containerd may hang up.
+func (s *session) lastAnswers() {
+	if s.ctx.Err() != nil {
 		return
 	}
 	if err := s.outer.SetWriteDeadline(time.Now().Add(lastWords)); err != nil {
-		s.debug("answering Shutdown", err)
+		s.debug("answering the last calls", err)
 		return
 	}
-	for _, stream := range streams {
-		if err := s.answer(success(stream)); err != nil {
-			s.debug("answering Shutdown", err)
-			return
-		}
+	creates := s.giveUpCreates()
+	if !s.answerShutdowns() && !creates {
+		return
 	}
 	patience := time.NewTimer(goodbye)
 	defer patience.Stop()
@@ -61,6 +59,19 @@ func (s *session) answerShutdowns() {
 	case <-patience.C:
 	case <-s.ctx.Done():
 	}
+}
+
+// answerShutdowns tells containerd that the inner shim did what it was asked, and
+// says whether it had been.
+func (s *session) answerShutdowns() bool {
+	streams := s.unanswered()
+	for _, stream := range streams {
+		if err := s.answer(success(stream)); err != nil {
+			s.debug("answering Shutdown", err)
+			return false
+		}
+	}
+	return len(streams) > 0
 }
 
 func (s *session) unanswered() []uint32 {

@@ -37,6 +37,8 @@ type VM interface {
 	// Ended says whether it is certain that the virtual machine has ended, and
 	// everything in it.
 	Ended(ctx context.Context) bool
+	// End ends it at once, whatever it does (SIGKILL).
+	End(ctx context.Context) error
 }
 
 // Guest is the guest's agent extension, agentproto/v1/trusted_store.proto. Its

@@ -43,7 +43,8 @@ type Store struct {
 	// life ends with Close.
 	life context.Context
 	end  context.CancelCauseFunc
-	// attempts are the preparations that still run, undoing included.
+	// attempts are the preparations that still run, undoing included, and who
+	// looks whether the disk hangs.
 	attempts sync.WaitGroup
 
 	mu sync.Mutex
@@ -57,6 +58,11 @@ type Store struct {
 	before forerunners
 	// device is the one that is ready or being prepared.
 	device hostdev.Number
+	// vm and guest have the store that is ready.
+	vm    VM
+	guest Guest
+	// watching says that somebody looks whether the disk hangs.
+	watching bool
 	// refused is why the store is not ready though somebody asked for it.
 	refused error
 
@@ -145,6 +151,7 @@ func (s *Store) finish(a *attempt, err error) {
 	}
 	s.mu.Lock()
 	s.running, s.ready, s.refused = nil, err == nil, err
+	s.vm, s.guest = a.vm, a.guest
 	s.mu.Unlock()
 	a.err = err
 	close(a.done)

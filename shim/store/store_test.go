@@ -36,6 +36,8 @@ type recorder struct {
 	calls   []string
 	markers []string
 	answers map[string]func(ctx context.Context) error
+	// status answers the guest's Status; nil is a store without anything.
+	status func(context.Context, *agentv1.StatusRequest) (*agentv1.StatusResponse, error)
 	// opened are the device files that were handed out.
 	opened []*os.File
 }
@@ -101,6 +103,8 @@ func (r *recorder) Detach(ctx context.Context, marker agentproto.Marker) error {
 // Ended is true once the answer to "ended" is an error.
 func (r *recorder) Ended(ctx context.Context) bool { return r.call(ctx, "ended") != nil }
 
+func (r *recorder) End(ctx context.Context) error { return r.call(ctx, "end") }
+
 func (r *recorder) note(marker string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -118,8 +122,11 @@ func (g guestRecorder) Prepare(ctx context.Context, r *agentv1.PrepareRequest) (
 	return &agentv1.PrepareResponse{Steps: []*agentv1.Step{{Name: "mkfs"}}}, g.call(ctx, "prepare")
 }
 
-func (g guestRecorder) Status(context.Context, *agentv1.StatusRequest) (*agentv1.StatusResponse, error) {
-	return &agentv1.StatusResponse{}, nil
+func (g guestRecorder) Status(ctx context.Context, r *agentv1.StatusRequest) (*agentv1.StatusResponse, error) {
+	if g.status == nil {
+		return &agentv1.StatusResponse{}, nil
+	}
+	return g.status(ctx, r)
 }
 
 func (g guestRecorder) Release(ctx context.Context, r *agentv1.ReleaseRequest) (*agentv1.ReleaseResponse, error) {
@@ -128,7 +135,7 @@ func (g guestRecorder) Release(ctx context.Context, r *agentv1.ReleaseRequest) (
 }
 
 var (
-	limits = config.Timeouts{Find: 10 * time.Second, Attach: 20 * time.Second, Prepare: 60 * time.Second, Undo: 30 * time.Second}
+	limits = config.Timeouts{Find: 10 * time.Second, Attach: 20 * time.Second, Prepare: 60 * time.Second, Undo: 30 * time.Second, HungDisk: time.Minute}
 	disk   = hostdev.Number{Major: 253, Minor: 0}
 	other  = hostdev.Number{Major: 253, Minor: 1}
 )
