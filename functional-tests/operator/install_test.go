@@ -7,12 +7,14 @@ package operator
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/kata-tes/kata-tes/functional-tests/lab"
 	"github.com/kata-tes/kata-tes/functional-tests/proposal"
+	"github.com/kata-tes/kata-tes/virtcontainers-ext/rundir"
 )
 
 const gib = 1 << 30
@@ -64,7 +66,7 @@ func TestFromNothingAndBack(t *testing.T) {
 			require.NoError(t, containerd.Restart(false))
 			t.Run("stock Kata as before", func(t *testing.T) {
 				pod := containerd.StartPod(t, lab.PodSpec{Name: "stock", Handler: lab.Tes})
-				require.NoDirExists(t, "/run/kata-tes/"+pod.ID)
+				require.NoDirExists(t, filepath.Join(rundir.Root, pod.ID))
 				require.NoError(t, pod.Remove(t.Context()))
 			})
 		})
@@ -110,6 +112,6 @@ func checkRefusals(t *testing.T, before map[string]string) {
 		require.Contains(t, r.err, c.words)
 	}
 	require.Equal(t, before, tree(t))
-	_, err := os.Stat("/run/kata-tes")
+	_, err := os.Stat(rundir.Root)
 	require.ErrorIs(t, err, os.ErrNotExist)
 }

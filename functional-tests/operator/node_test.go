@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kata-tes/kata-tes/functional-tests/lab"
+	"github.com/kata-tes/kata-tes/virtcontainers-ext/rundir"
 )
 
 const (
@@ -53,6 +54,8 @@ func layOut(t *testing.T, v lab.Version) {
 		removed(t, filepath.Join("/usr/local/bin", ours))
 	}
 	removed(t, "/etc/kata-tes")
+	// The counters of the pods before.
+	removed(t, rundir.Root)
 	stock, err := os.ReadFile(filepath.Join("/opt/tes/kata-containers/stock", filepath.Base(kataConfig)))
 	require.NoError(t, err)
 	removed(t, lab.KataConfigs)

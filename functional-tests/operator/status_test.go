@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/kata-tes/kata-tes/agentproto"
 	"github.com/kata-tes/kata-tes/functional-tests/lab"
+	"github.com/kata-tes/kata-tes/virtcontainers-ext/rundir"
 )
 
 // checkStatus asks for the one store of the node in each way, and looks for what
@@ -48,7 +50,7 @@ func checkStatus(t *testing.T, pod *lab.Pod, volume lab.Volume) {
 	}
 	require.Regexp(t, name+` .*ready`, must(t, "status"))
 
-	counted, err := os.ReadFile("/run/kata-tes/_metrics/kata-tes.prom")
+	counted, err := os.ReadFile(filepath.Join(rundir.MetricsPath(rundir.Root), "kata-tes.prom"))
 	require.NoError(t, err)
 	require.Contains(t, string(counted), "\nkata_tes_stores_prepared_total 1\n")
 }
