@@ -96,6 +96,19 @@ func (v Version) writeConfig(path string) error {
 	return writeFile(path, config)
 }
 
+// WriteStockConfig writes the configuration of a containerd that nobody has told
+// of Kata yet. imports is for containerd 2.x.
+func (v Version) WriteStockConfig(path, imports string) error {
+	config, err := render(v.template, map[string]any{
+		"Root": v.root, "State": v.state, "Socket": v.Socket(), "DropIn": imports,
+		"Handlers": []handler{{Runc, "io.containerd.runc.v2", ""}},
+	})
+	if err != nil {
+		return err
+	}
+	return writeFile(path, config)
+}
+
 // writeShimConfig writes our own configuration: behind our shim is Kata's for
 // Kata's configurations, and runc's where there is none.
 func (v Version) writeShimConfig() error {

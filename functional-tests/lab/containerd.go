@@ -25,6 +25,8 @@ type Containerd struct {
 	// Registry is where guests pull images from.
 	Registry *Registry
 
+	// config is its configuration file.
+	config  string
 	runtime runtime.RuntimeServiceClient
 	conn    *grpc.ClientConn
 }
@@ -35,9 +37,20 @@ type Containerd struct {
 func StartContainerd(t testing.TB, v Version) *Containerd {
 	t.Helper()
 	NeedNode(t)
+	if err := errors.Join(v.writeShimConfig(), v.writeConfig(v.configPath())); err != nil {
+		t.Fatalf("configuring %s: %v", v.Name, err)
+	}
+	return StartContainerdWith(t, v, v.configPath())
+}
+
+// StartContainerdWith is StartContainerd with a configuration of the test's own,
+// and nothing of ours in it but what the test has put there.
+func StartContainerdWith(t testing.TB, v Version, config string) *Containerd {
+	t.Helper()
+	NeedNode(t)
 	registry := StartRegistry(t)
 	started := time.Now()
-	c, err := newContainerd(v)
+	c, err := newContainerd(v, config)
 	if err != nil {
 		t.Fatalf("starting %s: %v", v.Name, err)
 	}
@@ -54,14 +67,8 @@ func StartContainerd(t testing.TB, v Version) *Containerd {
 	return c
 }
 
-func newContainerd(v Version) (*Containerd, error) {
-	if err := v.writeShimConfig(); err != nil {
-		return nil, err
-	}
-	if err := v.writeConfig(v.configPath()); err != nil {
-		return nil, err
-	}
-	c := &Containerd{Version: v}
+func newContainerd(v Version, config string) (*Containerd, error) {
+	c := &Containerd{Version: v, config: config}
 	var err error
 	if c.service, err = newService(v.Name); err != nil {
 		return nil, err
@@ -85,7 +92,7 @@ func (c *Containerd) PSS() (int64, error) { return c.Process().PSS() }
 func (c *Containerd) Process() Process { return Process{PID: c.cmd.Process.Pid, Name: c.Name} }
 
 func (c *Containerd) start() error {
-	cmd := exec.Command(c.program("containerd"), "--config", c.configPath())
+	cmd := exec.Command(c.program("containerd"), "--config", c.config)
 	cmd.Env = c.environment()
 	return c.service.start(cmd, c.ready)
 }
