@@ -22,12 +22,18 @@ export GOFLAGS := -buildvcs=false
 GOLANGCI_LINT_VERSION := v2.15.0
 BUF_VERSION := v1.75.0
 GOVULNCHECK_VERSION := v1.9.0
+HELM_VERSION := v4.3.1
+NFPM_VERSION := v2.45.2
+CYCLONEDX_VERSION := v1.10.0
 PROTOC_GEN_GO_VERSION := $(shell go list -m -f '{{.Version}}' google.golang.org/protobuf)
 PROTOC_GEN_TTRPC_VERSION := $(shell go list -m -f '{{.Version}}' github.com/containerd/ttrpc)
 
 GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
 BUF := $(TOOLS)/buf-$(BUF_VERSION)/buf
 GOVULNCHECK := $(TOOLS)/govulncheck-$(GOVULNCHECK_VERSION)/govulncheck
+HELM := $(TOOLS)/helm-$(HELM_VERSION)/helm
+NFPM := $(TOOLS)/nfpm-$(NFPM_VERSION)/nfpm
+CYCLONEDX := $(TOOLS)/cyclonedx-gomod-$(CYCLONEDX_VERSION)/cyclonedx-gomod
 PROTOC_GEN_GO := $(TOOLS)/protoc-gen-go-$(PROTOC_GEN_GO_VERSION)/protoc-gen-go
 PROTOC_GEN_TTRPC := $(TOOLS)/protoc-gen-go-ttrpc-$(PROTOC_GEN_TTRPC_VERSION)/protoc-gen-go-ttrpc
 
@@ -70,6 +76,23 @@ build: ## Build the static binaries into build/bin
 	  echo "go build $$b"; \
 	  CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/$$b ./cmd/$$b; \
 	done
+
+# Where a release goes. The tests of configs/release have a folder of their own.
+RELEASE ?= $(BUILD)/release
+# Where `make image` pushes to (registry.example.com/kata-tes:v1.2.3); empty: nowhere.
+IMAGE ?=
+
+.PHONY: release
+release: release-binaries $(NFPM) $(CYCLONEDX) ## Tarballs, .debs, SBOMs, Helm chart, SHA256SUMS in build/release (docs/releasing.md)
+	@VERSION='$(VERSION)' NFPM=$(NFPM) CYCLONEDX=$(CYCLONEDX) configs/release/release.sh $(RELEASE)
+
+.PHONY: image
+image: release-binaries ## The container image as build/release/image, pushed to IMAGE if that is set
+	@VERSION='$(VERSION)' configs/release/image.sh $(RELEASE) $(IMAGE)
+
+.PHONY: release-binaries
+release-binaries:
+	@VERSION='$(VERSION)' LDFLAGS='$(LDFLAGS)' configs/release/binaries.sh $(RELEASE)
 
 .PHONY: node
 node: packages ## Build the test node: Debian root, Kata, containerd 2, Kubernetes, guest image (cached)
@@ -124,7 +147,7 @@ vulncheck: $(GOVULNCHECK) ## Known vulnerabilities in what we import (needs the 
 	$(GOVULNCHECK) ./...
 
 .PHONY: unit
-unit: packages ## Unit tests with the race detector; as root, those on loop devices and QEMU too
+unit: packages $(NFPM) $(CYCLONEDX) $(HELM) ## Unit tests with the race detector; as root, those on loop devices and QEMU too
 	functional-tests/summary.sh quiet unit go test -race -v $(UNIT_FLAGS) $$(go list ./... )
 	@# These measure memory, of which the race detector takes its own.
 	functional-tests/summary.sh quiet soak go test -v -run '^TestSoak' $(UNIT_FLAGS) ./shim/bootstrap ./shim/intercept
@@ -176,5 +199,8 @@ endef
 $(eval $(call go_tool,$(GOLANGCI_LINT),github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)))
 $(eval $(call go_tool,$(BUF),github.com/bufbuild/buf/cmd/buf@$(BUF_VERSION)))
 $(eval $(call go_tool,$(GOVULNCHECK),golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)))
+$(eval $(call go_tool,$(HELM),helm.sh/helm/v4/cmd/helm@$(HELM_VERSION)))
+$(eval $(call go_tool,$(NFPM),github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM_VERSION)))
+$(eval $(call go_tool,$(CYCLONEDX),github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_VERSION)))
 $(eval $(call go_tool,$(PROTOC_GEN_GO),google.golang.org/protobuf/cmd/protoc-gen-go@$(PROTOC_GEN_GO_VERSION)))
 $(eval $(call go_tool,$(PROTOC_GEN_TTRPC),github.com/containerd/ttrpc/cmd/protoc-gen-go-ttrpc@$(PROTOC_GEN_TTRPC_VERSION)))

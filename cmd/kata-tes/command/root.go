@@ -88,7 +88,9 @@ Exit status: 0 done, 1 failed or something to mend was found, 2 wrong usage.`,
 }
 
 // commands are all of them, in the order in which an operator meets them.
-func commands() []*cobra.Command { return nil }
+func commands() []*cobra.Command {
+	return []*cobra.Command{newWait(), newUnlabel(), newRollout()}
+}
 
 // noArguments is for commands that have flags only.
 func noArguments(cmd *cobra.Command, args []string) error {
