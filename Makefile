@@ -106,6 +106,10 @@ packages: ## Install the Debian packages that tests and node need (says which)
 generate: $(BUF) $(PROTOC_GEN_GO) $(PROTOC_GEN_TTRPC) ## Generate Go code from agentproto/v1/*.proto
 	cd agentproto && PATH="$(dir $(PROTOC_GEN_GO)):$(dir $(PROTOC_GEN_TTRPC)):$$PATH" $(BUF) generate
 
+.PHONY: kustomize
+kustomize: $(HELM) ## Render the chart's defaults into configs/kustomize
+	HELM=$(HELM) configs/kustomize/render.sh configs/kustomize
+
 .PHONY: dependencies
 dependencies: ## Write docs/dependencies.md: modules, versions, licences, who uses them
 	go run ./functional-tests/cmd/dependencies >$(BUILD)/dependencies.md
@@ -113,7 +117,7 @@ dependencies: ## Write docs/dependencies.md: modules, versions, licences, who us
 
 ##@ Checking
 .PHONY: lint
-lint: packages lint-go lint-proto lint-mod lint-shell lint-licences ## All linters and the check that generated code is current
+lint: packages lint-go lint-proto lint-mod lint-shell lint-helm lint-licences ## All linters and the check that generated code is current
 
 .PHONY: lint-go
 lint-go: $(GOLANGCI_LINT)
@@ -137,6 +141,15 @@ lint-mod:
 .PHONY: lint-shell
 lint-shell:
 	shellcheck .ci/run $$(git ls-files '*.sh')
+
+.PHONY: lint-helm
+lint-helm: $(HELM)
+	@$(HELM) lint --strict --quiet configs/helm/kata-tes
+	@rm -rf $(BUILD)/kustomize && HELM=$(HELM) configs/kustomize/render.sh $(BUILD)/kustomize
+	@for f in $$(cd $(BUILD)/kustomize && ls */*.yaml); do \
+	  diff -q "$(BUILD)/kustomize/$$f" "configs/kustomize/$$f" || { echo "configs/kustomize is not the chart's output: run 'make kustomize' and commit"; exit 1; }; \
+	done
+	@echo "configs/helm: the chart is clean, configs/kustomize is what it gives"
 
 .PHONY: lint-licences
 lint-licences:

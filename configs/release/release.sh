@@ -58,7 +58,10 @@ tarball() {
   mv "$tree/sbom-$arch" "$tree/sbom"
   cp -r LICENSE README.md docs "$tree/"
   mkdir "$tree/configs"
-  cp -r configs/{containerd,guest,kata,kata-tes,kubernetes} "$tree/configs/"
+  cp -r configs/{containerd,guest,kata,kata-tes,kubernetes,kustomize} "$tree/configs/"
+  rm "$tree/configs/kustomize/render.sh"
+  # As the chart names it.
+  sed -i "s/0\.0\.0/${number//+/_}/" "$tree"/configs/kustomize/*/*.yaml
   archive "$work" "$name" "$out/$name.tar.gz"
 }
 

@@ -217,6 +217,7 @@ func testTarball(t *testing.T, out, arch string) {
 	} {
 		require.FileExists(t, filepath.Join(root, file))
 	}
+	require.Contains(t, content(t, root, "configs/kustomize/install/daemonset.yaml"), "/kata-tes:"+number+"\"")
 	for _, line := range strings.Split(strings.TrimSpace(run(t, out, "tar", "--numeric-owner", "-tvzf", name+".tar.gz")), "\n") {
 		require.Regexp(t, `^[-d]r[w-][x-]r-[x-]r-[x-] 0/0 `, line, "root's, and nobody else may write")
 	}
