@@ -219,11 +219,10 @@ func merge(into, patch map[string]any) map[string]any {
 
 func TestUninstalling(t *testing.T) {
 	pod := render(t, "action=uninstall")[daemonSet].at("spec", "template", "spec")
-	init := object(pod.(map[string]any))["initContainers"].([]any)
-	require.Len(t, init, 2)
-	require.Equal(t, []any{"unlabel", "kata-tes.io/ready"}, object(init[0].(map[string]any))["args"], "first of all, no more pods")
-	require.Equal(t, []any{"uninstall", "--root=/host", "--restart"}, object(init[1].(map[string]any))["args"])
+	require.Equal(t, []any{"unlabel", "kata-tes.io/ready", "uninstall", "--root=/host", "--restart"}, container(t, pod, "node")["args"], "first of all, no more pods")
 	require.Equal(t, []any{"wait"}, container(t, pod, "wait")["args"], "it is not labelled again")
+	pod = render(t, "action=uninstall", "nodeLabel.enabled=false", "restartContainerd=false")[daemonSet].at("spec", "template", "spec")
+	require.Equal(t, []any{"uninstall", "--root=/host"}, container(t, pod, "node")["args"])
 }
 
 // TestKustomizeIsTheDefault also is make lint-helm's check.

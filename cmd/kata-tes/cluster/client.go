@@ -45,10 +45,13 @@ func InCluster() (*Client, error) {
 	if host == "" || port == "" {
 		return nil, errors.New("this is no pod of Kubernetes (KUBERNETES_SERVICE_HOST is not set): the command is for the Helm chart's pods")
 	}
-	return newClient(&url.URL{Scheme: "https", Host: net.JoinHostPort(host, port)}, account)
+	return New(&url.URL{Scheme: "https", Host: net.JoinHostPort(host, port)}, account)
 }
 
-func newClient(server *url.URL, folder string) (*Client, error) {
+// New is the client of the API server at an address, with the credentials that a
+// folder has as Kubernetes puts them there: namespace, ca.crt, and token, which
+// is read anew for each request.
+func New(server *url.URL, folder string) (*Client, error) {
 	namespace, err := os.ReadFile(filepath.Join(folder, "namespace")) //nolint:gosec // the folder is a constant
 	if err != nil {
 		return nil, fmt.Errorf("reading the pod's service account (automountServiceAccountToken must be true): %w", err)

@@ -37,7 +37,7 @@ func serve(t *testing.T, handler http.Handler) *Client {
 	write("ca.crt", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
 	address, err := url.Parse(server.URL)
 	require.NoError(t, err)
-	client, err := newClient(address, folder)
+	client, err := New(address, folder)
 	require.NoError(t, err)
 	return client
 }
@@ -215,7 +215,7 @@ func TestOnlyInAPod(t *testing.T) {
 	_, err := InCluster()
 	require.ErrorContains(t, err, "no pod of Kubernetes")
 
-	_, err = newClient(&url.URL{}, t.TempDir())
+	_, err = New(&url.URL{}, t.TempDir())
 	require.ErrorContains(t, err, "automountServiceAccountToken")
 }
 

@@ -6,6 +6,7 @@ package command
 import (
 	"bytes"
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -25,6 +26,53 @@ func TestWaitEndsWhenTold(t *testing.T) {
 	require.Empty(t, stdout+stderr)
 }
 
+// labels notes what the node is labelled with instead of asking the API server.
+func labels(t *testing.T) *[]string {
+	t.Helper()
+	before := setNodeLabel
+	t.Cleanup(func() { setNodeLabel = before })
+	var done []string
+	setNodeLabel = func(_ context.Context, key string, value *string) error {
+		if value == nil {
+			done = append(done, "-"+key)
+		} else {
+			done = append(done, key+"="+*value)
+		}
+		return nil
+	}
+	return &done
+}
+
+func TestLabels(t *testing.T) {
+	done := labels(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	status, _, stderr := runCommand(ctx, "wait", "--label=a/b")
+	require.Equal(t, Done, status, stderr)
+	require.Equal(t, []string{"a/b=true"}, *done)
+
+	status, _, stderr = runCommand(t.Context(), "unlabel", "a/b")
+	require.Equal(t, Done, status, stderr)
+	require.Equal(t, []string{"a/b=true", "-a/b"}, *done)
+}
+
+func TestUnlabelCarriesOutTheCommandAfterIt(t *testing.T) {
+	done := labels(t)
+	status, stdout, stderr := runCommand(t.Context(), "unlabel", "a/b", "--version")
+	require.Equal(t, Done, status, stderr)
+	require.Equal(t, "kata-tes version v1.2.3\n", stdout)
+	status, _, stderr = runCommand(t.Context(), "unlabel", "a/b", "rollout", "x", "--patch=no")
+	require.Equal(t, Usage, status)
+	require.Contains(t, stderr, "--patch is no JSON")
+	require.Equal(t, []string{"-a/b", "-a/b"}, *done)
+
+	setNodeLabel = func(context.Context, string, *string) error { return errors.New("the API server is away") }
+	status, stdout, stderr = runCommand(t.Context(), "unlabel", "a/b", "--version")
+	require.Equal(t, Failed, status)
+	require.Equal(t, "kata-tes: the API server is away\n", stderr)
+	require.Empty(t, stdout, "a node that still is labelled is not taken out")
+}
+
 func TestCommandsOfTheChartsPods(t *testing.T) {
 	t.Setenv("KUBERNETES_SERVICE_HOST", "")
 	for _, c := range []struct {
@@ -37,8 +85,9 @@ func TestCommandsOfTheChartsPods(t *testing.T) {
 		{"wait takes no argument", "n", []string{"wait", "long"}, Usage, "takes no argument"},
 		{"wait: no node", "", []string{"wait", "--label", "a/b"}, Usage, "NODE_NAME is not set"},
 		{"wait: no pod", "n", []string{"wait", "--label", "a/b"}, Failed, "no pod of Kubernetes"},
-		{"unlabel: which", "n", []string{"unlabel"}, Usage, "one label"},
+		{"unlabel: which", "n", []string{"unlabel"}, Usage, "the name of a label"},
 		{"unlabel: no pod", "n", []string{"unlabel", "a/b"}, Failed, "no pod of Kubernetes"},
+		{"unlabel: the rest is the other command's", "n", []string{"unlabel", "a/b", "wait", "--unknown"}, Failed, "no pod of Kubernetes"},
 		{"rollout: which", "n", []string{"rollout"}, Usage, "one DaemonSet"},
 		{"rollout: no patch", "n", []string{"rollout", "ds"}, Usage, "no JSON"},
 		{"rollout: broken patch", "n", []string{"rollout", "ds", "--patch", "{"}, Usage, "no JSON"},

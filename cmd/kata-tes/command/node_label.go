@@ -42,23 +42,32 @@ leaves its node as it is. With --label, the node gets that label first.`,
 
 // newUnlabel takes back what wait --label did, before the node is taken out.
 func newUnlabel() *cobra.Command {
-	return &cobra.Command{
-		Use:    "unlabel LABEL",
-		Short:  "In a pod: take a label away from the pod's node",
+	cmd := &cobra.Command{
+		Use:    "unlabel LABEL [COMMAND...]",
+		Short:  "In a pod: take a label away from the pod's node, then carry out another command",
 		Hidden: true,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return usagef("%q takes the name of one label, got %d arguments", cmd.CommandPath(), len(args))
+			if len(args) == 0 {
+				return usagef("%q takes the name of a label and a command of kata-tes, got nothing", cmd.CommandPath())
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return setNodeLabel(cmd.Context(), args[0], nil)
+			if err := setNodeLabel(cmd.Context(), args[0], nil); err != nil || len(args) == 1 {
+				return err
+			}
+			root := cmd.Root()
+			root.SetArgs(args[1:])
+			return root.ExecuteContext(cmd.Context())
 		},
 	}
+	// What comes after the label is the other command's.
+	cmd.Flags().SetInterspersed(false)
+	return cmd
 }
 
-func setNodeLabel(ctx context.Context, key string, value *string) error {
+// setNodeLabel is a variable for tests, which run in no pod.
+var setNodeLabel = func(ctx context.Context, key string, value *string) error {
 	node := os.Getenv(nodeName)
 	if node == "" {
 		return usagef("%s is not set: it names the node to label", nodeName)

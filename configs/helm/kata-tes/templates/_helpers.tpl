@@ -83,20 +83,19 @@ env:
         fieldPath: spec.nodeName
 {{- end -}}
 
-{{/* The containers that do the work, in their order, for .action. */}}
+{{/*
+The container that does the work, for .action. It has the same name whichever it
+is: Helm does not take back containers that the job's patch has added.
+*/}}
 {{- define "kata-tes.initContainers" -}}
 {{- $top := .top -}}
-{{- if and (eq .action "uninstall") $top.Values.nodeLabel.enabled }}
-# First the label, so that no pod comes to a node that is being taken out.
-- name: unlabel
-  args: ["unlabel", {{ $top.Values.nodeLabel.key | quote }}]
-  {{- include "kata-tes.container" $top | nindent 2 }}
-  {{- include "kata-tes.nodeName" $top | nindent 2 }}
-  securityContext:
-    {{- include "kata-tes.unprivileged" $top | nindent 4 }}
-{{- end }}
 - name: node
   args:
+    {{- if and (eq .action "uninstall") $top.Values.nodeLabel.enabled }}
+    # First the label, so that no pod comes to a node that is being taken out.
+    - unlabel
+    - {{ $top.Values.nodeLabel.key }}
+    {{- end }}
     - {{ .action }}
     - --root=/host
     {{- if eq .action "install" }}
@@ -112,6 +111,7 @@ env:
     - --restart
     {{- end }}
   {{- include "kata-tes.container" $top | nindent 2 }}
+  {{- include "kata-tes.nodeName" $top | nindent 2 }}
   securityContext:
     {{- include "kata-tes.privileged" $top | nindent 4 }}
   volumeMounts:
