@@ -16,7 +16,7 @@ import (
 func TestEveryObjectIsTaken(t *testing.T) {
 	r := start(t)
 	everything := []string{
-		"admissionPolicy.enabled=true", "runtimeClass.create=true", "privileged=true", "hostPID=true", "priorityClassName=system-node-critical",
+		"admissionPolicy.enabled=true", "runtimeClass.create=true", "privileged=true", "priorityClassName=system-node-critical",
 		"imagePullSecrets[0].name=mine", "tolerations[0].operator=Exists", "maxUnavailable=10%", "admissionPolicy.namespaceSelector.matchLabels.a=b",
 		"image.digest=sha256:" + strings.Repeat("a", 64), "admissionPolicy.validationActions={Warn,Audit}",
 	}
@@ -189,4 +189,3 @@ func TestNothingStays(t *testing.T) {
 	r.kubectl("", "delete", "job", "kata-tes-uninstall", "--ignore-not-found")
 	require.Equal(t, before, list())
 }
-
