@@ -164,6 +164,8 @@ unit: packages $(NFPM) $(CYCLONEDX) $(HELM) ## Unit tests with the race detector
 	functional-tests/summary.sh quiet unit go test -race -v $(UNIT_FLAGS) $$(go list ./... )
 	@# These measure memory, of which the race detector takes its own.
 	functional-tests/summary.sh quiet soak go test -v -run '^TestSoak' $(UNIT_FLAGS) ./shim/bootstrap ./shim/intercept
+	@# Two whole releases.
+	TES_RELEASE=1 functional-tests/summary.sh quiet release go test -count=1 -timeout 30m -v ./configs/release
 
 .PHONY: functional
 functional: node $(HELM) ## Tests on real containerd, Kata, QEMU and KVM inside test nodes (two at a time)

@@ -12,6 +12,10 @@ set -euo pipefail
 out=${1:?usage: binaries.sh OUT}
 : "${VERSION:?is set by make}" "${LDFLAGS:?is set by make}"
 cd "$(dirname "$0")/../.."
+. configs/release/lib.sh
+
+# Before the minutes that it takes.
+version_number "$VERSION" >/dev/null
 
 export CGO_ENABLED=0 GOOS=linux
 # The oldest processors that can be meant: Kata's confidential guests need far

@@ -18,7 +18,7 @@ push=()
 if [[ -n ${2:-} ]]; then
   # What is published can be built again from its commit by anybody.
   if [[ $VERSION == *-dirty ]]; then
-    echo "image.sh: the work tree has changes that are not committed: commit them before you push" >&2
+    echo "make image: the work tree has changes that are not committed: commit them before you push" >&2
     exit 1
   fi
   push=(-push "$2")

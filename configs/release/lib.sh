@@ -10,7 +10,7 @@ source_date() {
   if [[ -n ${SOURCE_DATE_EPOCH:-} ]]; then
     echo "$SOURCE_DATE_EPOCH"
   elif ! git log -1 --format=%ct 2>/dev/null; then
-    echo "release.sh: this is no git repository: set SOURCE_DATE_EPOCH" >&2
+    echo "make release: this is no git repository: set SOURCE_DATE_EPOCH" >&2
     return 1
   fi
 }
@@ -27,7 +27,7 @@ version_number() {
     metadata+=("g$version")
     version=0.0.0
   else
-    echo "release.sh: version '$1' is neither a tag (v1.2.3, v1.2.3-rc.1) nor a commit, as git describe gives them" >&2
+    echo "make release: version '$1' is neither a tag (v1.2.3, v1.2.3-rc.1) nor a commit, as git describe gives them" >&2
     return 1
   fi
   [[ $1 != *-dirty ]] || metadata+=(dirty)

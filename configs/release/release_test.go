@@ -34,6 +34,9 @@ const (
 
 // TestRelease is one test, since a release takes a minute or two to build.
 func TestRelease(t *testing.T) {
+	if os.Getenv("TES_RELEASE") == "" {
+		t.Skip("builds two releases, which takes some minutes: TES_RELEASE=1 (make unit sets it)")
+	}
 	root, err := filepath.Abs("../..")
 	require.NoError(t, err)
 	out := t.TempDir()
@@ -46,6 +49,7 @@ func TestRelease(t *testing.T) {
 		t.Run("Debian package "+arch, func(t *testing.T) { testDeb(t, out, arch) })
 		t.Run("tarball "+arch, func(t *testing.T) { testTarball(t, out, arch) })
 	}
+	t.Run("what is not committed is not pushed", func(t *testing.T) { testDirty(t, out) })
 	t.Run("version", func(t *testing.T) { testVersion(t, out) })
 	t.Run("chart", func(t *testing.T) { testChart(t, out) })
 	t.Run("the same source elsewhere gives the same bytes", func(t *testing.T) { testAgain(t, root, out) })
@@ -122,6 +126,36 @@ func testBinaries(t *testing.T, out, arch string) {
 		require.NoError(t, err)
 		require.False(t, strings.Contains(string(content), here+"/"), "%s says where it was built", binary)
 	}
+}
+
+// TestBadVersions: they are refused before anything is built.
+func TestBadVersions(t *testing.T) {
+	for _, version := range []string{"unknown", "v1.2", "1.2.3", "v1.2.3 4", "v1.2.3-rc.1/../x", "main"} {
+		out := filepath.Join(t.TempDir(), "out")
+		stderr := fails(t, []string{"VERSION=" + version, "LDFLAGS=-s"}, "./binaries.sh", out)
+		require.Contains(t, stderr, "is neither a tag", version)
+		require.NoDirExists(t, out)
+	}
+}
+
+// testDirty looks at the digest that is there, too: it must not be replaced by
+// what is refused.
+func testDirty(t *testing.T, out string) {
+	before := sums(t, filepath.Join(out, "image"))
+	stderr := fails(t, []string{"VERSION=v1.2.3-dirty"}, "./image.sh", out, "registry.invalid/kata-tes:v1.2.3")
+	require.Contains(t, stderr, "commit them before you push")
+	require.Equal(t, before, sums(t, filepath.Join(out, "image")))
+}
+
+// fails runs what must fail, and gives what it says.
+func fails(t *testing.T, environment []string, program string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(program, args...)
+	cmd.Env = append(os.Environ(), environment...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	require.Error(t, cmd.Run())
+	return stderr.String()
 }
 
 // testVersion asks those programs that this machine can run. kata-tes-qemu has
