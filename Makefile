@@ -170,7 +170,7 @@ unit: packages $(NFPM) $(CYCLONEDX) $(HELM) ## Unit tests with the race detector
 .PHONY: functional
 functional: node $(HELM) ## Tests on real containerd, Kata, QEMU and KVM inside test nodes (two at a time)
 	@# The chart, on a control plane without a node.
-	TES_CLUSTER=1 functional-tests/summary.sh keep chart go test -count=1 -v ./functional-tests/chart
+	TES_CLUSTER=1 functional-tests/summary.sh keep chart go test -count=1 -timeout 20m -v ./functional-tests/chart
 	@# The extra disk is for a test of the guest agent extension on virtio-blk.
 	TES_ROTATION=$(TES_ROTATION) \
 	NODE_DISKS="serial=tes-00000000000000aa,size=1G,bus=virtio" TES_VIRTIO_MARKER=tes-00000000000000aa \

@@ -107,7 +107,7 @@ const ours = "--selector=app.kubernetes.io/name=kata-tes"
 func (r *rig) pod(node string) string {
 	r.t.Helper()
 	onNode := "--field-selector=spec.nodeName=" + node
-	r.kubectl("", "wait", "pod", "--for=create", ours, onNode, "--timeout=60s")
+	r.kubectl("", "wait", "pod", "--for=create", ours, onNode, "--timeout=300s")
 	return r.kubectl("", "get", "pod", ours, onNode, "--output=jsonpath={.items[0].metadata.name}")
 }
 

@@ -13,7 +13,7 @@ import (
 )
 
 // patience is for what comes by itself and soon.
-const patience = time.Minute
+const patience = 5 * time.Minute
 
 // container is one of a pod's, in YAML: its name, and device paths with the name
 // of their volume.
@@ -114,7 +114,7 @@ func TestStorePolicy(t *testing.T) {
 	r := start(t)
 	r.install("admissionPolicy.enabled=true", "runtimeClass.create=true")
 	r.kubectl(`{apiVersion: node.k8s.io/v1, kind: RuntimeClass, metadata: {name: other}, handler: other}`, "create", "-f", "-")
-	r.kubectl("", "wait", "serviceaccount/default", "--for=create", "--timeout=60s")
+	r.kubectl("", "wait", "serviceaccount/default", "--for=create", "--timeout=300s")
 
 	create := func(pod string) error {
 		_, err := r.tryKubectl(pod, "create", "--dry-run=server", "--filename=-")
@@ -160,7 +160,7 @@ func TestStorePolicy(t *testing.T) {
 	}
 	// What the API server finds in the expressions' types.
 	for _, policy := range []string{"kata-tes-trusted-store", "kata-tes-node-label"} {
-		r.kubectl("", "wait", "validatingadmissionpolicy/"+policy, "--for=jsonpath={.status.observedGeneration}=1", "--timeout=60s")
+		r.kubectl("", "wait", "validatingadmissionpolicy/"+policy, "--for=jsonpath={.status.observedGeneration}=1", "--timeout=300s")
 		require.Empty(t, r.kubectl("", "get", "validatingadmissionpolicy", policy, "--output=jsonpath={.status.typeChecking.expressionWarnings}"), policy)
 	}
 }
@@ -169,7 +169,7 @@ func TestStorePolicy(t *testing.T) {
 func TestStorePolicyWarns(t *testing.T) {
 	r := start(t)
 	r.install("admissionPolicy.enabled=true", "runtimeClass.create=true", "admissionPolicy.validationActions={Warn}", "admissionPolicy.devicePath=/dev/my_store")
-	r.kubectl("", "wait", "serviceaccount/default", "--for=create", "--timeout=60s")
+	r.kubectl("", "wait", "serviceaccount/default", "--for=create", "--timeout=300s")
 	pod := `{apiVersion: v1, kind: Pod, metadata: {name: pod}, spec: {runtimeClassName: kata-qemu-tdx, volumes: [` + claims + `], containers: ` +
 		all(container("app"), container("tes", "/dev/my_store=a")) + `}}`
 	// With warnings as errors, kubectl fails and shows them.
