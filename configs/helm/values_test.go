@@ -29,7 +29,7 @@ var effects = []struct {
 	{"runtimes", []string{"runtimes={kata-qemu-snp,kata-qemu-tdx}"}, "- --runtime=kata-qemu-snp\n            - --runtime=kata-qemu-tdx"},
 	{"nodeSelector.katacontainers.io/kata-runtime", []string{`nodeSelector.katacontainers\.io/kata-runtime=null`, "nodeSelector.pool=tdx"}, "nodeSelector:\n        pool: tdx\n"},
 	{"tolerations", []string{"tolerations[0].key=tdx", "tolerations[0].operator=Exists"}, "tolerations:\n        - key: tdx\n          operator: Exists"},
-	{"priorityClassName", []string{"priorityClassName=system-node-critical"}, "priorityClassName: system-node-critical"},
+	{"priorityClassName", []string{"priorityClassName=system-node-critical"}, "priorityClassName: \"system-node-critical\""},
 	{"restartContainerd", []string{"restartContainerd=false"}, "--runtime=kata-qemu-tdx\n          image:"},
 	{"extraInstallArgs", []string{"extraInstallArgs={--verbose}"}, `- "--verbose"`},
 	{"maxUnavailable", []string{"maxUnavailable=10%"}, "maxUnavailable: 10%"},
@@ -42,8 +42,8 @@ var effects = []struct {
 	{"uninstall.hook", []string{"uninstall.hook=false"}, ""},
 	{"uninstall.timeoutSeconds", []string{"uninstall.timeoutSeconds=77"}, "--timeout=77s"},
 	{"runtimeClass.create", []string{"runtimeClass.create=true"}, "kind: RuntimeClass"},
-	{"runtimeClass.name", []string{"runtimeClass.create=true", "runtimeClass.name=tes"}, "kind: RuntimeClass\nmetadata:\n  name: tes\n"},
-	{"runtimeClass.handler", []string{"runtimeClass.create=true", "runtimeClass.handler=kata-qemu-snp"}, "\nhandler: kata-qemu-snp\n"},
+	{"runtimeClass.name", []string{"runtimeClass.create=true", "runtimeClass.name=tes"}, "kind: RuntimeClass\nmetadata:\n  name: \"tes\"\n"},
+	{"runtimeClass.handler", []string{"runtimeClass.create=true", "runtimeClass.handler=kata-qemu-snp"}, "\nhandler: \"kata-qemu-snp\"\n"},
 	{"runtimeClass.overhead.memory", []string{"runtimeClass.create=true", "runtimeClass.overhead.memory=1Gi"}, "podFixed:\n    cpu: \"1\"\n    memory: 1Gi"},
 	{"runtimeClass.overhead.cpu", []string{"runtimeClass.create=true", "runtimeClass.overhead.cpu=250m"}, "podFixed:\n    cpu: 250m"},
 	{"admissionPolicy.enabled", []string{"admissionPolicy.enabled=true"}, "kind: ValidatingAdmissionPolicy\nmetadata:\n  name: kata-tes-trusted-store"},
@@ -72,7 +72,7 @@ func TestEveryValueHasAnEffect(t *testing.T) {
 	require.NotContains(t, text(t, "uninstall.hook=false"), "kata-tes-uninstall")
 	require.NotContains(t, text(t, "nodeLabel.enabled=false"), "node-label")
 	ready := "scheduling:\n  nodeSelector:\n    katacontainers.io/kata-runtime: \"true\"\n"
-	require.Contains(t, text(t, "runtimeClass.create=true"), ready+"    kata-tes.io/ready: \"true\"\n", "pods go to nodes that are set up")
+	require.Contains(t, text(t, "runtimeClass.create=true"), ready+"    \"kata-tes.io/ready\": \"true\"\n", "pods go to nodes that are set up")
 	require.NotContains(t, text(t, "runtimeClass.create=true", "nodeLabel.enabled=false"), "kata-tes.io/ready")
 }
 
@@ -164,4 +164,15 @@ func TestNotes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestNamesThatYAMLTakesForSomethingElse stay names.
+func TestNamesThatYAMLTakesForSomethingElse(t *testing.T) {
+	all := render(t, "action=uninstall", "nodeLabel.key=on", "runtimeClass.create=true", "runtimeClass.name=yes", "runtimeClass.handler=1e3", "priorityClassName=off", "admissionPolicy.enabled=true")
+	pod := all[daemonSet].at("spec", "template", "spec")
+	require.Equal(t, "on", container(t, pod, "node")["args"].([]any)[1])
+	require.Equal(t, "off", object(pod.(map[string]any))["priorityClassName"])
+	class := all["RuntimeClass yes"]
+	require.Equal(t, "1e3", class["handler"])
+	require.Equal(t, "true", class.at("scheduling", "nodeSelector", "on"))
 }

@@ -94,7 +94,7 @@ is: Helm does not take back containers that the job's patch has added.
     {{- if and (eq .action "uninstall") $top.Values.nodeLabel.enabled }}
     # First the label, so that no pod comes to a node that is being taken out.
     - unlabel
-    - {{ $top.Values.nodeLabel.key }}
+    - {{ $top.Values.nodeLabel.key | quote }}
     {{- end }}
     - {{ .action }}
     - --root=/host
