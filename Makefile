@@ -22,12 +22,18 @@ export GOFLAGS := -buildvcs=false
 GOLANGCI_LINT_VERSION := v2.15.0
 BUF_VERSION := v1.75.0
 GOVULNCHECK_VERSION := v1.9.0
+HELM_VERSION := v4.3.1
+NFPM_VERSION := v2.45.2
+CYCLONEDX_VERSION := v1.10.0
 PROTOC_GEN_GO_VERSION := $(shell go list -m -f '{{.Version}}' google.golang.org/protobuf)
 PROTOC_GEN_TTRPC_VERSION := $(shell go list -m -f '{{.Version}}' github.com/containerd/ttrpc)
 
 GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
 BUF := $(TOOLS)/buf-$(BUF_VERSION)/buf
 GOVULNCHECK := $(TOOLS)/govulncheck-$(GOVULNCHECK_VERSION)/govulncheck
+HELM := $(TOOLS)/helm-$(HELM_VERSION)/helm
+NFPM := $(TOOLS)/nfpm-$(NFPM_VERSION)/nfpm
+CYCLONEDX := $(TOOLS)/cyclonedx-gomod-$(CYCLONEDX_VERSION)/cyclonedx-gomod
 PROTOC_GEN_GO := $(TOOLS)/protoc-gen-go-$(PROTOC_GEN_GO_VERSION)/protoc-gen-go
 PROTOC_GEN_TTRPC := $(TOOLS)/protoc-gen-go-ttrpc-$(PROTOC_GEN_TTRPC_VERSION)/protoc-gen-go-ttrpc
 
@@ -64,7 +70,14 @@ test: ## All tests, of long series a share; a summary at the end
 .PHONY: test-all
 test-all: export TES_ALL := 1
 test-all: export FUNCTIONAL_TIMEOUT := 240m
-test-all: test ## All tests, long series to their end (some hours on 2 cores)
+test-all: test-release test ## All tests, long series to their end (some hours on 2 cores)
+
+# Two whole releases, and the chart on a control plane without a node.
+.PHONY: test-release
+test-release: packages $(NFPM) $(CYCLONEDX) $(HELM) ## Make a release twice and compare; install the chart on a real API server
+	TES_RELEASE=1 functional-tests/summary.sh keep release go test -count=1 -timeout 30m -v ./configs/release
+	functional-tests/build.sh all
+	TES_CLUSTER=1 functional-tests/summary.sh keep chart go test -count=1 -timeout 20m -v ./functional-tests/chart
 
 ##@ Building
 .PHONY: build
@@ -73,6 +86,23 @@ build: ## Build the static binaries into build/bin
 	  echo "go build $$b"; \
 	  CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/$$b ./cmd/$$b; \
 	done
+
+# Where a release goes. The tests of configs/release have a folder of their own.
+RELEASE ?= $(BUILD)/release
+# Where `make image` pushes to (registry.example.com/kata-tes:v1.2.3); empty: nowhere.
+IMAGE ?=
+
+.PHONY: release
+release: release-binaries $(NFPM) $(CYCLONEDX) ## Tarballs, .debs, SBOMs, Helm chart, SHA256SUMS in build/release (docs/releasing.md)
+	@VERSION='$(VERSION)' NFPM=$(NFPM) CYCLONEDX=$(CYCLONEDX) configs/release/release.sh $(RELEASE)
+
+.PHONY: image
+image: release-binaries ## The container image as build/release/image, pushed to IMAGE if that is set
+	@VERSION='$(VERSION)' configs/release/image.sh $(RELEASE) $(IMAGE)
+
+.PHONY: release-binaries
+release-binaries:
+	@VERSION='$(VERSION)' LDFLAGS='$(LDFLAGS)' configs/release/binaries.sh $(RELEASE)
 
 .PHONY: node
 node: packages ## Build the test node: Debian root, Kata, containerd 2, Kubernetes, guest image (cached)
@@ -86,6 +116,10 @@ packages: ## Install the Debian packages that tests and node need (says which)
 generate: $(BUF) $(PROTOC_GEN_GO) $(PROTOC_GEN_TTRPC) ## Generate Go code from agentproto/v1/*.proto
 	cd agentproto && PATH="$(dir $(PROTOC_GEN_GO)):$(dir $(PROTOC_GEN_TTRPC)):$$PATH" $(BUF) generate
 
+.PHONY: kustomize
+kustomize: $(HELM) ## Render the chart's defaults into configs/kustomize
+	HELM=$(HELM) configs/kustomize/render.sh configs/kustomize
+
 .PHONY: dependencies
 dependencies: ## Write docs/dependencies.md: modules, versions, licences, who uses them
 	go run ./functional-tests/cmd/dependencies >$(BUILD)/dependencies.md
@@ -97,7 +131,7 @@ docs: ## Write those parts of docs/ that are made from code
 
 ##@ Checking
 .PHONY: lint
-lint: packages lint-go lint-proto lint-mod lint-shell lint-licences ## All linters and the check that generated code is current
+lint: packages lint-go lint-proto lint-mod lint-shell lint-helm lint-licences ## All linters and the check that generated code is current
 
 .PHONY: lint-go
 lint-go: $(GOLANGCI_LINT)
@@ -122,6 +156,15 @@ lint-mod:
 lint-shell:
 	shellcheck .ci/run $$(git ls-files '*.sh')
 
+.PHONY: lint-helm
+lint-helm: $(HELM)
+	@$(HELM) lint --strict --quiet configs/helm/kata-tes
+	@rm -rf $(BUILD)/kustomize && HELM=$(HELM) configs/kustomize/render.sh $(BUILD)/kustomize
+	@for f in $$(cd $(BUILD)/kustomize && ls */*.yaml); do \
+	  diff -q "$(BUILD)/kustomize/$$f" "configs/kustomize/$$f" || { echo "configs/kustomize is not the chart's output: run 'make kustomize' and commit"; exit 1; }; \
+	done
+	@echo "configs/helm: the chart is clean, configs/kustomize is what it gives"
+
 .PHONY: lint-licences
 lint-licences:
 	@go run ./functional-tests/cmd/dependencies | diff - docs/dependencies.md || { echo "docs/dependencies.md is not current: run 'make dependencies' and commit"; exit 1; }
@@ -131,7 +174,7 @@ vulncheck: $(GOVULNCHECK) ## Known vulnerabilities in what we import (needs the 
 	$(GOVULNCHECK) ./...
 
 .PHONY: unit
-unit: packages ## Unit tests with the race detector; as root, those on loop devices and QEMU too
+unit: packages $(HELM) ## Unit tests with the race detector; as root, those on loop devices and QEMU too
 	functional-tests/summary.sh quiet unit go test -race -v $(UNIT_FLAGS) $$(go list ./... )
 	@# These measure memory, of which the race detector takes its own.
 	functional-tests/summary.sh quiet soak go test -v -run '^TestSoak' $(UNIT_FLAGS) ./shim/bootstrap ./shim/intercept
@@ -183,5 +226,8 @@ endef
 $(eval $(call go_tool,$(GOLANGCI_LINT),github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)))
 $(eval $(call go_tool,$(BUF),github.com/bufbuild/buf/cmd/buf@$(BUF_VERSION)))
 $(eval $(call go_tool,$(GOVULNCHECK),golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)))
+$(eval $(call go_tool,$(HELM),helm.sh/helm/v4/cmd/helm@$(HELM_VERSION)))
+$(eval $(call go_tool,$(NFPM),github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM_VERSION)))
+$(eval $(call go_tool,$(CYCLONEDX),github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_VERSION)))
 $(eval $(call go_tool,$(PROTOC_GEN_GO),google.golang.org/protobuf/cmd/protoc-gen-go@$(PROTOC_GEN_GO_VERSION)))
 $(eval $(call go_tool,$(PROTOC_GEN_TTRPC),github.com/containerd/ttrpc/cmd/protoc-gen-go-ttrpc@$(PROTOC_GEN_TTRPC_VERSION)))

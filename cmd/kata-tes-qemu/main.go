@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/kata-tes/kata-tes/cmd/internal/version"
 	"github.com/kata-tes/kata-tes/shim/config"
 	"github.com/kata-tes/kata-tes/virtcontainers-ext/qemuwrap"
 	"github.com/kata-tes/kata-tes/virtcontainers-ext/rundir"
@@ -18,7 +19,8 @@ import (
 func main() {
 	w := qemuwrap.Wrapper{RunRoot: rundir.Root, Config: config.Path(), Default: defaultHypervisor}
 	err := w.Exec(os.Args, os.Environ())
-	fmt.Fprintln(os.Stderr, "kata-tes-qemu:", err)
+	// The version is here because there is no option that could ask for it.
+	fmt.Fprintf(os.Stderr, "kata-tes-qemu (%s): %v\n", version.Version, err)
 	os.Exit(qemuwrap.ExitStatus(err))
 }
 

@@ -100,6 +100,13 @@ func (c *ControlPlane) Files() map[string]string {
 	}
 }
 
+// Admin is the path of a kubeconfig for programs on this machine. It may do
+// everything.
+func (c *ControlPlane) Admin() string { return c.path("controllers.kubeconfig") }
+
+// Kubectl is the path of kubectl for this machine.
+func (c *ControlPlane) Kubectl() string { return c.kubernetes("kubectl") }
+
 // Start starts all of it and returns when the API server and its controllers
 // are ready.
 func (c *ControlPlane) Start(ctx context.Context) error {

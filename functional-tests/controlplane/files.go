@@ -112,12 +112,14 @@ func (c *ControlPlane) apiserverFlags() []string {
 	}
 }
 
-// controllers are those that a pod with a volume needs.
+// controllers are those that a pod with a volume needs, and the Helm chart.
 var controllers = []string{
 	"persistentvolume-binder-controller", "persistentvolumeclaim-protection-controller", "persistentvolume-protection-controller",
 	"serviceaccount-controller", "serviceaccount-token-controller", "root-ca-certificate-publisher-controller",
 	"node-lifecycle-controller", "taint-eviction-controller", "pod-garbage-collector-controller",
 	"namespace-controller", "garbage-collector-controller", "daemonset-controller", "deployment-controller", "replicaset-controller",
+	// The Helm chart's job, and what the API server thinks of policies.
+	"job-controller", "validatingadmissionpolicy-status-controller",
 }
 
 func (c *ControlPlane) controllerFlags() []string {

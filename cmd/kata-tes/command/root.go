@@ -96,6 +96,7 @@ func commands() []*cobra.Command {
 		newMetrics(),
 		newStatus(),
 		newUninstall(),
+		newWait(), newUnlabel(), newRollout(),
 	}
 }
 
