@@ -29,6 +29,7 @@ func TestReference(t *testing.T) {
 		Minimum:    (*size)(&b.MinimumSize),
 		LateStore:  string(b.LateStore),
 		LogLevel:   b.LogLevel,
+		Traces:     &b.Traces,
 		Timeouts: timeoutTable{
 			Find: limit(b.Timeouts.Find), Attach: limit(b.Timeouts.Attach), Prepare: limit(b.Timeouts.Prepare),
 			Undo: limit(b.Timeouts.Undo), HungDisk: limit(b.Timeouts.HungDisk),
