@@ -127,7 +127,7 @@ dependencies: ## Write docs/dependencies.md: modules, versions, licences, who us
 
 .PHONY: docs
 docs: ## Write those parts of docs/ that are made from code
-	go test ./shim/config ./agent-ext/config ./functional-tests/attacks -run '^(TestReference|TestDocument)$$' -args -update
+	go test -p 1 ./shim/config ./agent-ext/config ./functional-tests/attacks -run '^(TestReference|TestDocument)$$' -args -update
 
 ##@ Checking
 .PHONY: lint
