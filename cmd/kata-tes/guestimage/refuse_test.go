@@ -183,7 +183,7 @@ func TestRootfsDamaged(t *testing.T) {
 			m := image.make(t)
 			content, err := os.ReadFile(m.path)
 			require.NoError(t, err)
-			require.NoError(t, os.WriteFile(m.path, c.change(t, content, m), 0o600))
+			rewrite(t, m.path, c.change(t, content, m))
 			requireRefused(t, m.path, c.words, nil)
 		})
 	}
