@@ -184,7 +184,11 @@ func resultRows(r guestimage.Result) []output.Row {
 			change = "the hash tree"
 		}
 	}
-	rows := []output.Row{{"image", r.Image}, {"kind", string(r.Kind)}, {"sha256", r.SHA256}, {"changed", change}}
+	image := r.Image
+	if !r.Written {
+		image += " (it was there already)"
+	}
+	rows := []output.Row{{"image", image}, {"kind", string(r.Kind)}, {"sha256", r.SHA256}, {"changed", change}}
 	if r.Agent != nil {
 		rows = append(rows, output.Row{"agent", r.Agent.Version + " for " + r.Agent.Architecture})
 	}

@@ -274,9 +274,22 @@ func overlayBytes(t *testing.T, image string, content []byte, at int64) {
 // part copies a part of an image into a file of its own.
 func part(t *testing.T, image string, start, size int64) string {
 	t.Helper()
-	content, err := os.ReadFile(image)
+	f, err := os.Open(image)
 	require.NoError(t, err)
+	defer func() { require.NoError(t, f.Close()) }()
 	path := filepath.Join(t.TempDir(), "part")
-	require.NoError(t, os.WriteFile(path, content[start:start+size], 0o600))
+	to, err := os.Create(path)
+	require.NoError(t, err)
+	require.NoError(t, to.Truncate(size))
+	require.NoError(t, copySparse(t.Context(), to, 0, f, start, size))
+	require.NoError(t, to.Close())
 	return path
+}
+
+// rewrite puts other contents into a file.
+func rewrite(t *testing.T, path string, content []byte) {
+	t.Helper()
+	require.NoError(t, os.Truncate(path, 0))
+	require.NoError(t, os.Truncate(path, int64(len(content))))
+	overlayBytes(t, path, content, 0)
 }

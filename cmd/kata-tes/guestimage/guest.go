@@ -93,7 +93,7 @@ func mkfsOf(c config.Config) []string {
 	return slices.Sorted(maps.Keys(tools))
 }
 
-const agentIsInit = "an image made with AGENT_INIT=yes has kata-agent as its init, and nothing that starts another service: " +
+const agentIsInit = "an image made with AGENT_INIT=yes (or with NVRC) has kata-agent started by no systemd, and nothing that starts another service: " +
 	"make it with AGENT_INIT=no (the default of Kata's rootfs builder), as Kata's confidential image is"
 
 // systemd must be what the kernel starts.

@@ -141,10 +141,11 @@ func (j *job) dropIn(report Report) ([]byte, error) {
 
 // checkInForce refuses a drop-in that another one, read later, would take back.
 func (j *job) checkInForce(text []byte) error {
-	if j.kata == nil || !kataconfig.InFolder(j.DropIn, kataconfig.DropInFolder(j.KataConfig)) {
+	if j.kata == nil {
 		return nil
 	}
-	// In force it is when nothing changes by putting it last.
+	// In force it is when nothing changes by putting it last. One that is elsewhere,
+	// to be taken to other nodes, changes nothing here anyway.
 	found, err := kataconfig.LoadWith(j.KataConfig, j.DropIn, text)
 	if err != nil {
 		return err

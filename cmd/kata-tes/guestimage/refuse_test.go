@@ -4,11 +4,14 @@
 package guestimage
 
 import (
+	"context"
 	"debug/elf"
 	"encoding/binary"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -183,7 +186,7 @@ func TestRootfsDamaged(t *testing.T) {
 			m := image.make(t)
 			content, err := os.ReadFile(m.path)
 			require.NoError(t, err)
-			require.NoError(t, os.WriteFile(m.path, c.change(t, content, m), 0o600))
+			rewrite(t, m.path, c.change(t, content, m))
 			requireRefused(t, m.path, c.words, nil)
 		})
 	}
@@ -243,6 +246,31 @@ func TestOutputIsThere(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, again.Written)
 	require.Equal(t, first.SHA256, again.SHA256)
+}
+
+// Who interrupts it finds nothing but what was there.
+func TestInterrupted(t *testing.T) {
+	in := rootfsImage{root: guestRoot(t), size: 12}.make(t).path
+	before := fileDigest(t, in)
+	folder := t.TempDir()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	interrupted := errors.New("interrupted")
+	done := make(chan error)
+	go func() {
+		_, err := Install(ctx, Request{In: in, Out: filepath.Join(folder, "out.img"), Agent: agentFile(t)})
+		done <- err
+	}()
+	// It has begun when there is something.
+	require.Eventually(t, func() bool {
+		there, err := os.ReadDir(folder)
+		return err == nil && len(there) > 0
+	}, time.Minute, time.Millisecond)
+	cancel(interrupted)
+	require.ErrorIs(t, <-done, interrupted)
+	left, err := os.ReadDir(folder)
+	require.NoError(t, err)
+	require.Empty(t, left)
+	require.Equal(t, before, fileDigest(t, in))
 }
 
 // In place, by the name that Kata gives its image, a link.

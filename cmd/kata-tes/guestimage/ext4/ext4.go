@@ -27,6 +27,9 @@ import (
 type FS struct {
 	folder, name string
 	super        superblock
+	// known is what was seen of paths since the last change: each look is a
+	// program's run.
+	known map[string]seen
 }
 
 // Open reads the superblock. The error is ErrNotExt4 where there is none.
@@ -85,6 +88,7 @@ func (f *FS) reload() error {
 		return err
 	}
 	defer file.Close() //nolint:errcheck // only read
+	f.known = map[string]seen{}
 	block := make([]byte, superblockSize)
 	if _, err := file.ReadAt(block, superblockOffset); err != nil {
 		return ErrNotExt4

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -36,7 +37,24 @@ func (f *FS) Lstat(ctx context.Context, path string) (tree.Entry, error) {
 	return entry, err
 }
 
+// seen is what a look at a path gave.
+type seen struct {
+	entry tree.Entry
+	err   error
+}
+
 func (f *FS) stat(ctx context.Context, path string) (tree.Entry, error) {
+	if s, found := f.known[path]; found {
+		return s.entry, s.err
+	}
+	entry, err := f.look(ctx, path)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		f.known[path] = seen{entry, err}
+	}
+	return entry, err
+}
+
+func (f *FS) look(ctx context.Context, path string) (tree.Entry, error) {
 	if !plainPath.MatchString(path) {
 		return tree.Entry{}, fmt.Errorf("%.200q in the image: a path with such characters can't be looked at", path)
 	}

@@ -25,7 +25,7 @@ type segment struct {
 const (
 	// maxContent is how much all archives together may have, in bytes: more than
 	// a guest's memory would hold.
-	maxContent = 8 << 30
+	maxContent = 4 << 30
 	// maxEntries of all archives together.
 	maxEntries = 1 << 20
 )

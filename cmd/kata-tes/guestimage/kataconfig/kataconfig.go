@@ -59,13 +59,13 @@ func load(path, dropIn string, text []byte, arrange func([]string)) (Image, erro
 	if err != nil {
 		return Image{}, fmt.Errorf("the configuration of Kata: %w", err)
 	}
-	folder := DropInFolder(path)
+	folder := filepath.Join(filepath.Dir(path), "config.d")
 	names, err := dropInNames(folder)
 	if err != nil {
 		return Image{}, fmt.Errorf("the configuration of Kata: %w", err)
 	}
 	instead := ""
-	if InFolder(dropIn, folder) {
+	if inFolder(dropIn, folder) {
 		instead = filepath.Base(dropIn)
 		names = slices.DeleteFunc(names, func(name string) bool { return name == instead })
 		if text != nil {
@@ -90,11 +90,8 @@ func load(path, dropIn string, text []byte, arrange func([]string)) (Image, erro
 	return choose(merged, path)
 }
 
-// DropInFolder is where Kata looks for the drop-ins of a configuration.
-func DropInFolder(config string) string { return filepath.Join(filepath.Dir(config), "config.d") }
-
-// InFolder says whether a file is directly in a folder.
-func InFolder(path, folder string) bool {
+// inFolder says whether a file is directly in a folder.
+func inFolder(path, folder string) bool {
 	a, err := os.Stat(filepath.Dir(path))
 	b, err2 := os.Stat(folder)
 	return path != "" && errors.Join(err, err2) == nil && os.SameFile(a, b)

@@ -107,16 +107,19 @@ func Printable(text string) string {
 }
 
 // bounded keeps the first maxOutput bytes and fails the write after them, which
-// breaks the program's pipe.
+// breaks the program's pipe. It has the buffer for a field: io.Copy would go past
+// the bound by a ReadFrom of its own.
 type bounded struct {
-	bytes.Buffer
+	kept bytes.Buffer
 	over bool
 }
 
 func (b *bounded) Write(p []byte) (int, error) {
-	if b.Len()+len(p) > maxOutput {
+	if b.kept.Len()+len(p) > maxOutput {
 		b.over = true
 		return 0, io.ErrShortWrite
 	}
-	return b.Buffer.Write(p)
+	return b.kept.Write(p)
 }
+
+func (b *bounded) String() string { return b.kept.String() }
