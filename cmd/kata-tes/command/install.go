@@ -63,22 +63,23 @@ the difference is carried out. 'kata-tes uninstall' puts back what was there.`,
 	flags.StringVar(&f.options.From, "from", "", "folder with our programs, on this machine (default: where kata-tes is)")
 	flags.StringVar(&f.options.BinDir, "bin-dir", "", "folder for our programs, on the node (default "+install.DefaultBinDir+", or where a package has put them)")
 	flags.StringVar(&f.options.ContainerdConfig, "containerd-config", "", "containerd's main configuration file, on the node (default: where it usually is)")
-	offer(cmd, "runtime", func() []string { return install.Available(f.options) })
-	offer(cmd, "from", nil)
+	completeBy(cmd, "runtime", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return install.Available(f.options), cobra.ShellCompDirectiveNoFileComp
+	})
+	completeBy(cmd, "from", folders)
 	return cmd
 }
 
-// offer has the shell offer values for a flag; without a function, folders.
-func offer(cmd *cobra.Command, flag string, values func() []string) {
-	err := cmd.RegisterFlagCompletionFunc(flag, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		if values == nil {
-			return nil, cobra.ShellCompDirectiveFilterDirs
-		}
-		return values(), cobra.ShellCompDirectiveNoFileComp
-	})
-	if err != nil {
-		panic(err) // The flag is not there: a mistake in this file.
+// completeBy offers what a function finds when the shell asks.
+func completeBy(cmd *cobra.Command, flag string, values cobra.CompletionFunc) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, values); err != nil {
+		panic(err) // there is no such flag: a slip in this file
 	}
+}
+
+// folders offers folders.
+func folders(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveFilterDirs
 }
 
 // hint says what to do about what the system refuses.
@@ -126,8 +127,8 @@ func (f *installFlags) register(cmd *cobra.Command) {
 	flags.BoolVar(&f.restart, "restart", false, "restart containerd if it has to read its configuration again")
 	flags.StringVar(&f.restartCommand, "restart-command", "", "command line for --restart (default: systemctl of the node)")
 	flags.VarP(&f.format, "output", "o", "output format")
-	offer(cmd, "root", nil)
-	offer(cmd, "output", func() []string { return []string{string(output.Table), string(output.JSON)} })
+	completeBy(cmd, "root", folders)
+	complete(cmd, "output", []string{string(output.Table), string(output.JSON)})
 }
 
 // complete checks flags against each other and fills in what is not given.
