@@ -49,7 +49,8 @@ var (
 	}}
 )
 
-var counters = []Counter{StoresPrepared, PreparedBytes, StoresRefused, LateStores, ForwardedCalls}
+// counters are all but ForwardedCalls, which has a file of its own.
+var counters = []Counter{StoresPrepared, PreparedBytes, StoresRefused, LateStores}
 
 var reasons = []string{
 	"aliased", "canceled", "changed", "deadline", "in_use", "internal", "late", "lookalike", "malformed", "missing",

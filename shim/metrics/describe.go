@@ -15,16 +15,16 @@ type Description struct {
 	Values []string
 }
 
-// Describe describes all metrics, in the file's order.
+// Describe describes all metrics, in the files' order.
 func Describe() []Description {
-	all := make([]Description, 0, len(counters)+len(histograms))
+	all := make([]Description, 0, len(counters)+len(histograms)+1)
 	for _, c := range counters {
 		all = append(all, c.describe("counter"))
 	}
 	for _, h := range histograms {
 		all = append(all, h.describe("histogram"))
 	}
-	return all
+	return append(all, ForwardedCalls.describe("counter"))
 }
 
 func (f family) describe(kind string) Description {

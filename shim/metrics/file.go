@@ -20,11 +20,40 @@ const (
 	// FileName is the file in the folder of metrics. node_exporter reads what
 	// ends with .prom.
 	FileName = "kata-tes.prom"
-	newName  = FileName + ".new"
-	fileMode = 0o644
+	// CallsFileName is the one with ForwardedCalls alone. Each shim writes it
+	// once a minute, and a process that goes through the other one as often has
+	// a heap twice as large.
+	CallsFileName = "kata-tes-calls.prom"
+
+	newSuffix = ".new"
+	fileMode  = 0o644
 )
 
-// merge adds events to the node's file.
+// file is one of the node's.
+type file struct {
+	name       string
+	counters   []Counter
+	histograms []Histogram
+}
+
+var (
+	eventsFile = file{FileName, counters, histograms}
+	callsFile  = file{CallsFileName, []Counter{ForwardedCalls}, nil}
+)
+
+// of takes from events what goes into this file.
+func (f file) of(events map[string]float64) map[string]float64 {
+	mine := map[string]float64{}
+	for series, n := range events {
+		if (series == ForwardedCalls.name) == (f.name == CallsFileName) {
+			mine[series] = n
+		}
+	}
+	return mine
+}
+
+// merge adds events to the node's files, and takes what it has added from
+// events. A file that is missing is made with zeros.
 func merge(root string, events map[string]float64, log *logrus.Entry) (err error) {
 	dir, err := rundir.OpenMetrics(root)
 	if err != nil {
@@ -38,7 +67,24 @@ func merge(root string, events map[string]float64, log *logrus.Entry) (err error
 	// Closing lets go of it, as does the process's end.
 	defer func() { err = errors.Join(err, lock.Close()) }()
 
-	before, err := read(dir)
+	for _, f := range []file{eventsFile, callsFile} {
+		mine := f.of(events)
+		if _, err := dir.Lstat(f.name); err == nil && len(mine) == 0 {
+			continue
+		}
+		if err := f.update(dir, mine, log); err != nil {
+			return err
+		}
+		for series := range mine {
+			delete(events, series)
+		}
+	}
+	return nil
+}
+
+// update adds events to the file. The caller has the lock.
+func (f file) update(dir *os.Root, events map[string]float64, log *logrus.Entry) error {
+	before, err := read(dir, f.name)
 	if err != nil {
 		return err
 	}
@@ -47,18 +93,18 @@ func merge(root string, events map[string]float64, log *logrus.Entry) (err error
 		log.WithError(err).Warn("the node's metrics are damaged and start again with zero")
 		all = nil
 	}
-	after := format(add(all, events))
+	after := format(f.add(all, events))
 	if len(after) > maxText {
-		return fmt.Errorf("the node's metrics would have %d bytes, more than %d; remove %s", len(after), maxText, rundir.MetricsPath(root)+"/"+FileName)
+		return fmt.Errorf("the node's metrics would have %d bytes, more than %d; remove %s/%s", len(after), maxText, dir.Name(), f.name)
 	}
 	if after == before {
 		return nil
 	}
-	return write(dir, after)
+	return write(dir, f.name, after)
 }
 
-func read(dir *os.Root) (text string, err error) {
-	f, err := dir.Open(FileName)
+func read(dir *os.Root, name string) (text string, err error) {
+	f, err := dir.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
@@ -75,17 +121,17 @@ func read(dir *os.Root) (text string, err error) {
 }
 
 // write replaces the file. It isn't synced: it ends with the boot anyway.
-func write(dir *os.Root, text string) (err error) {
-	f, err := dir.OpenFile(newName, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, fileMode)
+func write(dir *os.Root, name, text string) (err error) {
+	f, err := dir.OpenFile(name+newSuffix, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, fileMode)
 	if err != nil {
 		return fmt.Errorf("writing the metrics: %w", err)
 	}
 	_, err = f.WriteString(text)
 	// Whatever the umask is.
 	if err = errors.Join(err, f.Chmod(fileMode), f.Close()); err != nil {
-		return errors.Join(fmt.Errorf("writing the metrics: %w", err), dir.Remove(newName))
+		return errors.Join(fmt.Errorf("writing the metrics: %w", err), dir.Remove(name+newSuffix))
 	}
-	if err := dir.Rename(newName, FileName); err != nil {
+	if err := dir.Rename(name+newSuffix, name); err != nil {
 		return fmt.Errorf("replacing the metrics: %w", err)
 	}
 	return nil

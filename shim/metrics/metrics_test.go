@@ -35,6 +35,14 @@ func logger() (*logrus.Entry, *logtest.Hook) {
 
 func path(root string) string { return filepath.Join(rundir.MetricsPath(root), FileName) }
 
+// calls is the content of the file with forwarded calls.
+func calls(t *testing.T, root string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(rundir.MetricsPath(root), CallsFileName))
+	require.NoError(t, err)
+	return string(text)
+}
+
 func content(t *testing.T, root string) string {
 	t.Helper()
 	text, err := os.ReadFile(path(root))
@@ -71,8 +79,7 @@ func TestTheFile(t *testing.T) {
 	st, err := os.Stat(path(root))
 	require.NoError(t, err)
 	require.EqualValues(t, 0o644, st.Mode().Perm(), "node_exporter is not root")
-	_, err = os.Stat(filepath.Join(rundir.MetricsPath(root), newName))
-	require.ErrorIs(t, err, os.ErrNotExist)
+	require.NoFileExists(t, path(root)+newSuffix)
 }
 
 // TestManyShims: many processes count at once, and whoever reads meanwhile
@@ -221,7 +228,7 @@ func TestWhatAnotherReleaseCounts(t *testing.T) {
 	const other = "kata_tes_stores_prepared_total{volume=\"of another release\"} 4\n"
 	families, err := parse(histogram + "# TYPE kata_tes_stores_prepared_total counter\n" + other)
 	require.NoError(t, err)
-	text := format(add(families, map[string]float64{StoresPrepared.series(""): 1}))
+	text := format(eventsFile.add(families, map[string]float64{StoresPrepared.series(""): 1}))
 	require.True(t, strings.HasPrefix(text, histogram), text)
 	require.Contains(t, text, "\nkata_tes_stores_prepared_total 1\n"+other)
 }
@@ -238,10 +245,10 @@ func FuzzParse(f *testing.F) {
 		if len(text) > maxText/2 {
 			return
 		}
-		again := format(add(families, map[string]float64{StoresRefused.series("x"): 2}))
+		again := format(eventsFile.add(families, map[string]float64{StoresRefused.series("x"): 2}))
 		families, err = parse(again)
 		require.NoError(t, err)
-		require.Equal(t, again, format(add(families, nil)))
+		require.Equal(t, again, format(eventsFile.add(families, nil)))
 	})
 }
 
@@ -272,7 +279,7 @@ func TestModes(t *testing.T) {
 		unix.Umask(old)
 		folder := rundir.MetricsPath(root)
 		for path, mode := range map[string]os.FileMode{
-			root: 0o711 | os.ModeDir, folder: 0o755 | os.ModeDir, filepath.Join(folder, FileName): 0o644, filepath.Join(folder, nodelock.Name): 0o600,
+			root: 0o711 | os.ModeDir, folder: 0o755 | os.ModeDir, filepath.Join(folder, FileName): 0o644, filepath.Join(folder, CallsFileName): 0o644, filepath.Join(folder, nodelock.Name): 0o600,
 		} {
 			info, err := os.Lstat(path)
 			require.NoError(t, err)
@@ -280,6 +287,6 @@ func TestModes(t *testing.T) {
 		}
 		entries, err := os.ReadDir(folder)
 		require.NoError(t, err)
-		require.Len(t, entries, 2)
+		require.Len(t, entries, 3)
 	}
 }

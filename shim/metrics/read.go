@@ -19,11 +19,11 @@ import (
 // ErrNone says that nobody has counted on this node since it booted.
 var ErrNone = errors.New("there are no metrics on this node yet")
 
-// Read is the node's file as it is, for who wants to look at it. The errors are
+// Read is what the node's files have, as it is, for who wants to look at it. The errors are
 // ErrNone and that of a file that is damaged.
 func Read(root string) (string, error) {
-	path := filepath.Join(rundir.MetricsPath(root), FileName)
-	dir, err := os.OpenRoot(rundir.MetricsPath(root))
+	path := rundir.MetricsPath(root)
+	dir, err := os.OpenRoot(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", ErrNone
 	}
@@ -31,17 +31,21 @@ func Read(root string) (string, error) {
 		return "", fmt.Errorf("reading %s: %w", path, err)
 	}
 	defer func() { _ = dir.Close() }() // nothing was written
-	content, err := read(dir)
-	switch {
-	case err != nil:
-		return "", err
-	case content == "":
+	var all string
+	for _, name := range []string{FileName, CallsFileName} {
+		content, err := read(dir, name)
+		if err != nil {
+			return "", err
+		}
+		if _, err := parse(content); err != nil {
+			return "", fmt.Errorf("reading %s: %w; the next event begins a new one", filepath.Join(path, name), err)
+		}
+		all += content
+	}
+	if all == "" {
 		return "", ErrNone
 	}
-	if _, err := parse(content); err != nil {
-		return "", fmt.Errorf("reading %s: %w; the next event begins a new one", path, err)
-	}
-	return content, nil
+	return all, nil
 }
 
 // Value is one series of a counter, or all those of a histogram for one value of

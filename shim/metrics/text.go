@@ -79,8 +79,8 @@ func header(line string) (rest string, ok bool) {
 
 // add counts on top of what is there. Metrics of this release that are missing
 // are made.
-func add(all []*metric, events map[string]float64) []*metric {
-	for _, c := range counters {
+func (f file) add(all []*metric, events map[string]float64) []*metric {
+	for _, c := range f.counters {
 		m := place(&all, c.family, "counter")
 		m.count(c.initial(), nil)
 		// The values of a label come as they are met.
@@ -91,7 +91,7 @@ func add(all []*metric, events map[string]float64) []*metric {
 		}
 		slices.SortFunc(m.samples, func(a, b sample) int { return strings.Compare(a.series, b.series) })
 	}
-	for _, h := range histograms {
+	for _, h := range f.histograms {
 		// All series are there from the start, in their order.
 		m := place(&all, h.family, "histogram")
 		if len(m.samples) < h.size() || h.among(events) {
@@ -140,7 +140,9 @@ func (m *metric) count(all []string, events map[string]float64) {
 
 func format(all []*metric) string {
 	var b strings.Builder
-	b.Grow(usualText)
+	if len(all) > 1 {
+		b.Grow(usualText)
+	}
 	for _, m := range all {
 		for _, line := range m.headers {
 			b.WriteString(line)

@@ -56,9 +56,9 @@ Exit status: 0 where nothing is wrong or unknown, else 1.`,
 	cmd.Flags().StringVar(&options.Root, "root", "/", "the node's root folder, where it is mounted in a container")
 	cmd.Flags().StringSliceVar(&options.Runtimes, "runtime", nil, "handlers to look at (default those that run behind kata-tes)")
 	cmd.Flags().StringVar(&options.ContainerdConfig, "containerd-config", "", "containerd's main configuration file, as the node has it (default where it usually is)")
-	offer(cmd, "root", nil)
-	offer(cmd, "runtime", func() []string {
-		return install.Available(install.Options{Root: options.Root, ContainerdConfig: options.ContainerdConfig})
+	completeBy(cmd, "root", folders)
+	completeBy(cmd, "runtime", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return install.Available(install.Options{Root: options.Root, ContainerdConfig: options.ContainerdConfig}), cobra.ShellCompDirectiveNoFileComp
 	})
 	return cmd
 }

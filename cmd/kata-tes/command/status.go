@@ -68,7 +68,7 @@ What is wrong with a node, and what to do, is said by 'kata-tes doctor'.`,
 	}
 	formatFlag(cmd, &format)
 	cmd.Flags().StringVar(&root, "root", "/", "the node's root folder, where it is mounted in a container")
-	offer(cmd, "root", nil)
+	completeBy(cmd, "root", folders)
 	return cmd
 }
 
