@@ -22,8 +22,9 @@ version=$(git -C "$repo" describe --always --dirty 2>/dev/null || echo unknown)
 
 # compile PACKAGE OUTPUT: ours are built as they ship.
 compile() {
+  local package=github.com/kata-tes/kata-tes/cmd/internal/version
   go build -C "$repo" -trimpath \
-    -ldflags "-s -w -X github.com/kata-tes/kata-tes/cmd/internal/version.Version=$version" -o "$2" "./$1"
+    -ldflags "-s -w -X $package.Version=$version -X $package.mark=[kata-tes-version:$version]" -o "$2" "./$1"
 }
 
 # product NAME: one of cmd/.
