@@ -19,17 +19,34 @@ func (e Encryption) Targets() []string {
 	return []string{"crypt", "integrity"}
 }
 
+// errTooLong says that the list did not fit.
+var errTooLong = errors.New("the list of targets is too long")
+
+// listTries is how often the list is asked for. The kernel counts first and fills
+// in then, without a lock between the two: a module that registers a target
+// meanwhile makes the list too long, however much room it was given.
+const listTries = 10
+
 // KernelTargets are those that the kernel has now, built in or loaded (kernel,
 // dm-ioctl.h: DM_LIST_VERSIONS). Without device-mapper there are none.
 func KernelTargets() ([]string, error) {
-	answer, err := ask(unix.DM_LIST_VERSIONS, "", 0)
-	if errors.Is(err, ErrNoMapping) {
-		return nil, nil
+	return listTargets(func() ([]byte, error) { return ask(unix.DM_LIST_VERSIONS, "", 0) })
+}
+
+func listTargets(list func() ([]byte, error)) (names []string, err error) {
+	for range listTries {
+		answer, err := list()
+		if errors.Is(err, ErrNoMapping) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("asking for device-mapper's targets: %w", err)
+		}
+		if names, err = parseVersions(answer); !errors.Is(err, errTooLong) {
+			return names, err
+		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("asking for device-mapper's targets: %w", err)
-	}
-	return parseVersions(answer)
+	return nil, fmt.Errorf("asking for device-mapper's targets: %w", errTooLong)
 }
 
 // parseVersions reads a list of struct dm_target_versions: the distance to the
@@ -40,7 +57,7 @@ func parseVersions(answer []byte) ([]string, error) {
 		return nil, fmt.Errorf("device-mapper's answer has %d bytes only", len(answer))
 	}
 	if binary.NativeEndian.Uint32(answer[28:])&unix.DM_BUFFER_FULL_FLAG != 0 {
-		return nil, errors.New("the list of targets is too long")
+		return nil, errTooLong
 	}
 	offset := uint64(binary.NativeEndian.Uint32(answer[16:]))
 	var names []string

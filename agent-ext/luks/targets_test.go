@@ -44,6 +44,29 @@ func TestParseVersions(t *testing.T) {
 	}
 }
 
+// A module that is being loaded makes one answer too long, not the next.
+func TestListTargetsAgain(t *testing.T) {
+	full := versions("crypt")
+	binary.NativeEndian.PutUint32(full[28:], unix.DM_BUFFER_FULL_FLAG)
+	asked := 0
+	names, err := listTargets(func() ([]byte, error) {
+		if asked++; asked < 3 {
+			return full, nil
+		}
+		return versions("crypt", "integrity"), nil
+	})
+	require.NoError(t, err)
+	require.Equal(t, []string{"crypt", "integrity"}, names)
+
+	asked = 0
+	_, err = listTargets(func() ([]byte, error) { asked++; return full, nil })
+	require.ErrorIs(t, err, errTooLong)
+	require.Equal(t, listTries, asked)
+	names, err = listTargets(func() ([]byte, error) { return nil, ErrNoMapping })
+	require.NoError(t, err)
+	require.Empty(t, names)
+}
+
 func FuzzParseVersions(f *testing.F) {
 	f.Add(versions("crypt", "integrity"))
 	f.Fuzz(func(_ *testing.T, answer []byte) {
