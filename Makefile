@@ -45,7 +45,7 @@ BINARIES := $(filter-out internal,$(notdir $(wildcard cmd/*)))
 # Packages whose tests run inside the test node (build tag `node`), those that
 # take longest first, so that two nodes are busy to the end. Benchmarks run only
 # when asked (make bench).
-LONGEST := $(patsubst %,functional-tests/%/,kata kubernetes runc load attacks)
+LONGEST := $(patsubst %,functional-tests/%/,kata operator kubernetes runc load attacks)
 NODE_PACKAGES = $(addprefix ./,$(LONGEST) $(filter-out $(LONGEST),$(sort $(dir $(shell grep -l '^//go:build node$$' functional-tests/*/*_test.go)))))
 UNIT_FLAGS ?=
 FUNCTIONAL_FLAGS ?=

@@ -35,6 +35,7 @@ var internal = map[string]string{
 	"virtcontainers-ext/qemuwrap.errRelative": "stands within the wrapper's sentence, which has the remedy",
 	"virtcontainers-ext/qemuwrap.errSelf":     "stands within the wrapper's sentence, which has the remedy",
 	"virtcontainers-ext/qemuwrap.errNoFile":   "stands within the wrapper's sentence, which has the remedy",
+	"agent-ext/luks.errTooLong":               "of a kernel with some hundred targets; another try is made first",
 	"agent-ext/luks.ErrNoMapping":             "an attribute: what is not there is closed",
 	"agent-ext/store.errReleasing":            "of Status, which says that the store is on its way",
 	"agentproto/dial.ErrAddress":              "cannot be: the address is checked when it is read from Kata",
