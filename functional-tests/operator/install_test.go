@@ -23,7 +23,7 @@ const gib = 1 << 30
 func TestFromNothingAndBack(t *testing.T) {
 	for _, v := range lab.Versions() {
 		t.Run(v.Name, func(t *testing.T) {
-			lab.NothingLeft(t)
+			lab.NothingLeft(t, lab.KataSocket) // of the stock pod at the end
 			lab.KeepConsoles(t)
 			layOut(t, v)
 			containerd := lab.StartContainerdWith(t, v, mainConfig)

@@ -37,15 +37,22 @@ const (
 // node has none but containerd's own.
 const section = `
 [plugins.%[1]q.containerd.runtimes.%[2]s]
-runtime_type = "io.containerd.%[2]s.v2"
-runtime_path = "/opt/kata/bin/containerd-shim-kata-v2"
+%[3]s
 privileged_without_host_devices = true
 pod_annotations = ["io.katacontainers.*"]
 container_annotations = ["io.kubernetes.container.terminationMessage*"]
 
 [plugins.%[1]q.containerd.runtimes.%[2]s.options]
-ConfigPath = %[3]q
+ConfigPath = %[4]q
 `
+
+// How a handler names Kata's shim. containerd 1.6 does not know runtime_path, and
+// looks for the type's name in its PATH.
+const (
+	byPath = `runtime_type = "io.containerd.kata-qemu-tdx.v2"
+runtime_path = "/opt/kata/bin/containerd-shim-kata-v2"`
+	byName = `runtime_type = "io.containerd.kata.v2"`
+)
 
 // layOut makes the node one that kata-deploy has been on, and nothing of ours.
 func layOut(t *testing.T, v lab.Version) {
@@ -64,13 +71,13 @@ func layOut(t *testing.T, v lab.Version) {
 
 	if v.Name == lab.Containerd2.Name {
 		require.NoError(t, v.WriteStockConfig(mainConfig, "/etc/containerd/conf.d/*.toml"))
-		put(t, "/etc/containerd/conf.d/kata-deploy.toml", fmt.Appendf(nil, section, "io.containerd.cri.v1.runtime", lab.Tes, kataConfig))
+		put(t, "/etc/containerd/conf.d/kata-deploy.toml", fmt.Appendf(nil, section, "io.containerd.cri.v1.runtime", lab.Tes, byPath, kataConfig))
 		return
 	}
 	require.NoError(t, v.WriteStockConfig(mainConfig, ""))
 	f, err := os.OpenFile(mainConfig, os.O_APPEND|os.O_WRONLY, 0)
 	require.NoError(t, err)
-	_, err = fmt.Fprintf(f, section, "io.containerd.grpc.v1.cri", lab.Tes, kataConfig)
+	_, err = fmt.Fprintf(f, section, "io.containerd.grpc.v1.cri", lab.Tes, byName, kataConfig)
 	require.NoError(t, errors.Join(err, f.Close()))
 }
 
