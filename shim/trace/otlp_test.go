@@ -153,11 +153,13 @@ func FuzzLine(f *testing.F) {
 	f.Add("mkfs", int64(time.Second), "no room\nat all")
 	f.Add("\xff\x00\"}]}", int64(-1), "\u2028\x1b[2J")
 	f.Add("", int64(1<<63-1), "")
+	f.Add(strings.Repeat("\xfe", 2*maxText), int64(-14), "0")
 	f.Fuzz(func(t *testing.T, name string, took int64, failure string) {
 		r, _ := newRecorder(t)
 		call := r.Begin(traceparent.NewContext(t.Context(), caller), "call")
 		call.Set(Container, name)
-		call.Guest(name+"!", []Step{{"first", time.Duration(took)}, {name + "?", time.Duration(took)}}, errors.New(failure))
+		// Told apart by what long names keep.
+		call.Guest("!"+name, []Step{{"first", time.Duration(took)}, {"?" + name, time.Duration(took)}}, errors.New(failure))
 		call.End(errors.New(failure))
 		line, err := r.encode(r.pending)
 		require.NoError(t, err)
