@@ -61,10 +61,7 @@ demo: node ## On Kubernetes in a test node: apply the proposal's pod, show its l
 	functional-tests/demo.sh
 
 .PHONY: test
-test: ## All tests, of long series a share; a summary at the end
-	@# The node is built beside the unit tests: each leaves a core idle.
-	@$(MAKE) -j2 --output-sync=line unit node
-	@$(MAKE) functional
+test: unit functional ## All tests, of long series a share; a summary at the end
 	@functional-tests/summary.sh show unit soak functional
 
 .PHONY: test-all
@@ -175,7 +172,7 @@ vulncheck: $(GOVULNCHECK) ## Known vulnerabilities in what we import (needs the 
 
 .PHONY: unit
 unit: packages $(HELM) ## Unit tests with the race detector; as root, those on loop devices and QEMU too
-	functional-tests/summary.sh quiet unit go test -race -v $(UNIT_FLAGS) $$(go list ./... )
+	functional-tests/summary.sh quiet unit go test -race -timeout 30m -v $(UNIT_FLAGS) $$(go list ./... )
 	@# These measure memory, of which the race detector takes its own.
 	functional-tests/summary.sh quiet soak go test -v -run '^TestSoak' $(UNIT_FLAGS) ./shim/bootstrap ./shim/intercept
 
