@@ -13,6 +13,8 @@ wanted=(
   cryptsetup-bin xfsprogs mount util-linux
   # partition tables and compressed archives of guest images
   fdisk xz-utils
+  # whether the differences that install prints can be applied
+  patch
   # how exposed the guest's unit is (systemd-analyze)
   systemd
   # race detector, lint
