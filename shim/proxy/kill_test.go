@@ -38,6 +38,24 @@ func TestWhichKillsAreSIGKILL(t *testing.T) {
 	require.False(t, isSIGKILL([]byte{0x1a, 1, 9}), "a signal in bytes")
 }
 
+func FuzzIsSIGKILL(f *testing.F) {
+	for _, m := range []proto.Message{&task3.KillRequest{ID: "c", Signal: 9, All: true}, &task3.KillRequest{ExecID: "e", Signal: 9}} {
+		payload, err := proto.Marshal(m)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(payload)
+	}
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		var real task3.KillRequest
+		if proto.Unmarshal(payload, &real) != nil {
+			_ = isSIGKILL(payload) // the inner shim refuses it
+			return
+		}
+		require.Equal(t, real.Signal == uint32(syscall.SIGKILL) && real.ExecID == "", isSIGKILL(payload))
+	})
+}
+
 // killCounter counts what it hears of.
 type killCounter struct{ kills atomic.Int32 }
 

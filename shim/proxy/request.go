@@ -119,7 +119,8 @@ func isSIGKILL(payload []byte) bool {
 		}
 		return nil
 	})
-	return err == nil && !exec && signal == uint64(syscall.SIGKILL)
+	// Of a number that is too large every decoder takes the lower half.
+	return err == nil && !exec && uint32(signal) == uint32(syscall.SIGKILL)
 }
 
 // withTimeout is a request with another time limit and otherwise the same
