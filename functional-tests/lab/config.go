@@ -76,13 +76,18 @@ func render(name string, data any) ([]byte, error) {
 
 var versionLine = regexp.MustCompile(`(?m)^version = \d+\n`)
 
+// config is this version's main file. imports is for containerd 2.x.
+func (v Version) config(imports string, handlers []handler) ([]byte, error) {
+	return render(v.template, map[string]any{
+		"Root": v.root, "State": v.state, "Socket": v.Socket(), "DropIn": imports, "Handlers": handlers,
+	})
+}
+
 // writeConfig writes containerd's configuration. The product's drop-in is part
 // of it as a user would install it: in an `imports` for containerd 2.x, in the
 // file itself for 1.x, where an import replaces the whole section.
 func (v Version) writeConfig(path string) error {
-	config, err := render(v.template, map[string]any{
-		"Root": v.root, "State": v.state, "Socket": v.Socket(), "DropIn": v.dropIn, "Handlers": handlers(),
-	})
+	config, err := v.config(v.dropIn, handlers())
 	if err != nil {
 		return err
 	}
@@ -99,10 +104,7 @@ func (v Version) writeConfig(path string) error {
 // WriteStockConfig writes the configuration of a containerd that nobody has told
 // of Kata yet. imports is for containerd 2.x.
 func (v Version) WriteStockConfig(path, imports string) error {
-	config, err := render(v.template, map[string]any{
-		"Root": v.root, "State": v.state, "Socket": v.Socket(), "DropIn": imports,
-		"Handlers": []handler{{Runc, "io.containerd.runc.v2", ""}},
-	})
+	config, err := v.config(imports, []handler{{Runc, "io.containerd.runc.v2", ""}})
 	if err != nil {
 		return err
 	}

@@ -106,15 +106,15 @@ func checkRefusals(t *testing.T, before map[string]string) {
 		{1, "kata-qemu-tdx", []string{"install", "--runtime", "kata-qemu-tdy"}},
 		{1, "runc", []string{"install", "--runtime", lab.Runc}},
 		{1, "kata-qemu-tdx", []string{"install"}},
-		{1, "", []string{"install", "--runtime", lab.Tes, "--from", "/nowhere"}},
-		{1, "", []string{"install", "--runtime", lab.Tes, "--containerd-config", "/nowhere.toml"}},
+		{1, "/nowhere", []string{"install", "--runtime", lab.Tes, "--from", "/nowhere"}},
+		{1, "/nowhere.toml", []string{"install", "--runtime", lab.Tes, "--containerd-config", "/nowhere.toml"}},
 		{2, "unknown flag", []string{"install", "--bogus"}},
-		{2, "", []string{"install", lab.Tes}},
-		{2, "", []string{"uninstall", "--restart-command", "true"}},
+		{2, "takes no argument", []string{"install", lab.Tes}},
+		{2, "without --restart", []string{"uninstall", "--restart-command", "true"}},
 		{2, "table or json", []string{"doctor", "-o", "yaml"}},
 		{2, "unknown command", []string{"instal"}},
-		{1, "", []string{"status", "no-such-pod"}},
-		{1, "", []string{"guest-image", "--verify", "/etc/passwd"}},
+		{1, "no-such-pod", []string{"status", "no-such-pod"}},
+		{1, "/etc/passwd", []string{"guest-image", "--verify", "/etc/passwd"}},
 	} {
 		r := call(t, c.args...)
 		require.Equal(t, c.status, r.status)

@@ -61,26 +61,26 @@ func (s *Store) watch() {
 // the first and the last.
 func (s *Store) hangs() (bool, error) {
 	first, err := s.requests()
-	if err != nil {
-		return false, err
-	}
 	again := time.NewTicker(s.Timeouts.HungDisk / looks)
 	defer again.Stop()
 	now := first
 	for range looks {
-		if now.GetDiskRequestsWaiting() == 0 || now.GetDiskRequestsAnswered() != first.GetDiskRequestsAnswered() {
-			return false, nil
+		if err != nil || !stalled(first, now) {
+			return false, err
 		}
 		select {
 		case <-again.C:
 		case <-s.life.Done():
 			return false, nil
 		}
-		if now, err = s.requests(); err != nil {
-			return false, err
-		}
+		now, err = s.requests()
 	}
-	return now.GetDiskRequestsWaiting() > 0 && now.GetDiskRequestsAnswered() == first.GetDiskRequestsAnswered(), nil
+	return err == nil && stalled(first, now), err
+}
+
+// stalled: requests wait, and none was answered since.
+func stalled(since, now *agentv1.StatusResponse) bool {
+	return now.GetDiskRequestsWaiting() > 0 && now.GetDiskRequestsAnswered() == since.GetDiskRequestsAnswered()
 }
 
 func (s *Store) requests() (*agentv1.StatusResponse, error) {

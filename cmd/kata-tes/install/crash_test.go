@@ -48,82 +48,76 @@ func faulty(t *testing.T, o Options, do func(context.Context, *node.Tree, *journ
 // crashTrees have all kinds of changes: edits, drop-ins, copies.
 var crashTrees = []string{"containerd-1.6", "containerd-2.0"}
 
+// eachCrashTree runs a test on each of them. was is what the node had, o an
+// installation of its handlers.
+func eachCrashTree(t *testing.T, do func(t *testing.T, root string, was map[string]string, o Options)) {
+	for _, name := range crashTrees {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			root := newNode(t, name)
+			do(t, root, everything(t, root), options(t, root, trees[name].chosen...))
+		})
+	}
+}
+
 func TestInstallThatDiesAnywhere(t *testing.T) {
-	for _, name := range crashTrees {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			root := newNode(t, name)
-			was := everything(t, root)
-			o := options(t, root, trees[name].chosen...)
-			_, err := Install(context.Background(), o)
-			require.NoError(t, err)
-			is := everything(t, root)
-			_, err = Uninstall(context.Background(), Options{Root: root})
-			require.NoError(t, err)
+	eachCrashTree(t, func(t *testing.T, root string, was map[string]string, o Options) {
+		_, err := Install(context.Background(), o)
+		require.NoError(t, err)
+		is := everything(t, root)
+		_, err = Uninstall(context.Background(), Options{Root: root})
+		require.NoError(t, err)
 
-			at := 1
-			for ; faulty(t, o, install, at, true); at++ {
-				// Either way out of it.
-				if at%2 == 0 {
-					_, err = Install(context.Background(), o)
-					require.NoError(t, err, "operation %d", at)
-					same(t, is, everything(t, root))
-				}
-				_, err = Uninstall(context.Background(), Options{Root: root})
-				require.NoError(t, err, "operation %d", at)
-				same(t, was, everything(t, root))
-			}
-			require.Greater(t, at, 40, "operations were counted")
-		})
-	}
-}
-
-func TestInstallWithAnErrorAnywhere(t *testing.T) {
-	for _, name := range crashTrees {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			root := newNode(t, name)
-			was := everything(t, root)
-			o := options(t, root, trees[name].chosen...)
-			for at := 1; faulty(t, o, install, at, false); at++ {
-				after := everything(t, root)
-				if _, recorded := after["/var/lib/kata-tes/install.json"]; recorded {
-					// All files were in place, only closing the record failed.
-					_, err := Uninstall(context.Background(), Options{Root: root})
-					require.NoError(t, err)
-					after = everything(t, root)
-				}
-				same(t, was, after)
-			}
-		})
-	}
-}
-
-func TestUninstallThatDiesAnywhere(t *testing.T) {
-	for _, name := range crashTrees {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			root := newNode(t, name)
-			was := everything(t, root)
-			o := options(t, root, trees[name].chosen...)
-			_, err := Install(context.Background(), o)
-			require.NoError(t, err)
-			is := everything(t, root)
-
-			at := 1
-			for ; faulty(t, Options{Root: root}, uninstall, at, true); at++ {
-				if at%2 == 0 {
-					_, err = Uninstall(context.Background(), Options{Root: root})
-					require.NoError(t, err, "operation %d", at)
-					same(t, was, everything(t, root))
-				}
+		at := 1
+		for ; faulty(t, o, install, at, true); at++ {
+			// Either way out of it.
+			if at%2 == 0 {
 				_, err = Install(context.Background(), o)
 				require.NoError(t, err, "operation %d", at)
 				same(t, is, everything(t, root))
 			}
-			require.Greater(t, at, 20, "operations were counted")
-		})
-	}
+			_, err = Uninstall(context.Background(), Options{Root: root})
+			require.NoError(t, err, "operation %d", at)
+			same(t, was, everything(t, root))
+		}
+		require.Greater(t, at, 40, "operations were counted")
+	})
+}
+
+func TestInstallWithAnErrorAnywhere(t *testing.T) {
+	eachCrashTree(t, func(t *testing.T, root string, was map[string]string, o Options) {
+		for at := 1; faulty(t, o, install, at, false); at++ {
+			after := everything(t, root)
+			if _, recorded := after["/var/lib/kata-tes/install.json"]; recorded {
+				// All files were in place, only closing the record failed.
+				_, err := Uninstall(context.Background(), Options{Root: root})
+				require.NoError(t, err)
+				after = everything(t, root)
+			}
+			same(t, was, after)
+		}
+	})
+}
+
+func TestUninstallThatDiesAnywhere(t *testing.T) {
+	eachCrashTree(t, func(t *testing.T, root string, was map[string]string, o Options) {
+		_, err := Install(context.Background(), o)
+		require.NoError(t, err)
+		is := everything(t, root)
+
+		at := 1
+		for ; faulty(t, Options{Root: root}, uninstall, at, true); at++ {
+			if at%2 == 0 {
+				_, err = Uninstall(context.Background(), Options{Root: root})
+				require.NoError(t, err, "operation %d", at)
+				same(t, was, everything(t, root))
+			}
+			_, err = Install(context.Background(), o)
+			require.NoError(t, err, "operation %d", at)
+			same(t, is, everything(t, root))
+		}
+		require.Greater(t, at, 20, "operations were counted")
+	})
 }
 
 func TestAChangeOfHandlersThatDiesAnywhere(t *testing.T) {

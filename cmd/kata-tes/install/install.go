@@ -18,10 +18,18 @@ import (
 // Install puts the runtime on a node, for the chosen handlers and no others. On
 // an error the node is as it was before the call, or the error says what is left to
 // do.
-func Install(ctx context.Context, o Options) (result *Result, err error) {
+func Install(ctx context.Context, o Options) (*Result, error) {
 	if !path.IsAbs(o.BinDir) {
 		return nil, fmt.Errorf("the folder for programs %q is not an absolute path", o.BinDir)
 	}
+	return onNode(ctx, o, install)
+}
+
+// direction is install or uninstall, on a node that is open and locked.
+type direction func(ctx context.Context, tree *node.Tree, j *journal.Journal, o Options) (*Result, error)
+
+// onNode opens the node and its record for as long as that takes.
+func onNode(ctx context.Context, o Options, do direction) (result *Result, err error) {
 	tree, err := node.Open(o.Root)
 	if err != nil {
 		return nil, err
@@ -32,7 +40,7 @@ func Install(ctx context.Context, o Options) (result *Result, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, j.Close()) }()
-	return install(ctx, tree, j, o)
+	return do(ctx, tree, j, o)
 }
 
 func install(ctx context.Context, tree *node.Tree, j *journal.Journal, o Options) (*Result, error) {

@@ -20,18 +20,8 @@ import (
 // Uninstall puts back what the node had before the runtime was installed. It goes
 // on where an earlier call, or an installation, was cut off. Without an
 // installation there is nothing to do.
-func Uninstall(ctx context.Context, o Options) (result *Result, err error) {
-	tree, err := node.Open(o.Root)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, tree.Close()) }()
-	j, err := journal.Open(tree)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, j.Close()) }()
-	return uninstall(ctx, tree, j, o)
+func Uninstall(ctx context.Context, o Options) (*Result, error) {
+	return onNode(ctx, o, uninstall)
 }
 
 func uninstall(ctx context.Context, tree *node.Tree, j *journal.Journal, o Options) (*Result, error) {
